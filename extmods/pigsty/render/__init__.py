@@ -1,0 +1,1 @@
+"""Pure renderers: from typed values to the lines of a configuration file."""

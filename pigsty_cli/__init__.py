@@ -1,0 +1,1 @@
+"""The thin `pigsty` command: parse, call a runner or a Salt client, render."""

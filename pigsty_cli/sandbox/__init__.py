@@ -1,0 +1,1 @@
+"""The sandbox: real Debian machines on one Linux host, without a hypervisor."""
