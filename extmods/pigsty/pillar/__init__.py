@@ -1,0 +1,61 @@
+"""Topology to the pillar of one minion: a file per module, least privilege by minion id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pigsty.errors import PillarError
+from pigsty.pillar.site import Site
+from pigsty.platform import Platform
+from pigsty.topology import Topology
+
+#: Version of the pillar's shape; states refuse a pillar that they don't know.
+SCHEMA = 1
+
+
+def compile_pillar(
+    topology: Topology, minion_id: str, site: Site, platform: Platform
+) -> dict[str, Any]:
+    """Return the whole ``pigsty`` pillar of one minion.
+
+    Args:
+        topology: the deployment.
+        minion_id: the minion's id, which is its host key in the inventory.
+        site: the deployment's key and CA.
+        platform: the minion's operating system.
+
+    Returns:
+        ``{"meta": …, "<module>": …}`` with the modules of this minion only: plain data.
+
+    Raises:
+        PillarError: the inventory has no such host.
+    """
+    # Only the modules of this minion are imported: a node without PostgreSQL never pays for it.
+    from importlib import import_module
+
+    node = topology.nodes.get(minion_id)
+    if node is None:
+        raise PillarError(
+            f"minion {minion_id!r} is not in {topology.inventory.file}: "
+            "add the host there, or remove its key with `salt-key -d`"
+        )
+    built = [module for module in node.modules if module in BUILT]
+    pillar: dict[str, Any] = {
+        "meta": {
+            "admin_ip": topology.admin_ip,
+            "ca": site.ca,
+            "checksum": topology.inventory.checksum,
+            "id": minion_id,
+            "modules": built,
+            "schema": SCHEMA,
+        }
+    }
+    for module in built:
+        maker: Mapping[str, Any] = vars(import_module(f"pigsty.pillar.{module}"))
+        pillar[module] = maker["pillar"](topology, node, site, platform)
+    return pillar
+
+
+#: Modules that the states know; others are a "not yet built" warning of the validation.
+BUILT = ("node", "infra", "etcd", "pgsql")
