@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
+# The admin node of pillar/inventory/sandbox.yml.
+ADMIN := 10.10.10.10
 # What the sandbox and the functional tests need of the host; installed only when missing.
 HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring postgresql
 
@@ -28,8 +30,10 @@ host: ## install the host packages that are missing (needs root)
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
-sandbox: venv ## bring up the whole system: four nodes, converged, with live PostgreSQL clusters
-	@$(VENV)/bin/pigsty sandbox up --apply
+sandbox: venv host ## bring up the whole system: four nodes, converged, with live PostgreSQL clusters
+	@$(VENV)/bin/pigsty sandbox up
+	@$(VENV)/bin/pigsty sandbox exec $(ADMIN) -- pigsty apply --yes
+	@$(VENV)/bin/pigsty sandbox exec $(ADMIN) -- pigsty status --connect
 
 destroy: venv ## remove the sandbox's nodes (caches stay)
 	@$(VENV)/bin/pigsty sandbox destroy

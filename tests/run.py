@@ -1,0 +1,118 @@
+"""Run the tiers of tests one after the other and say what each did: `python -m tests.run [TIER…]`.
+
+A tier that can't run here is reported as skipped with the reason; with PIGSTY_TEST_STRICT=1 (as the
+CI sets it) a skipped tier, or a skipped test within one, is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = Path(sys.executable).parent
+
+
+@dataclass
+class Outcome:
+    """What became of one tier: ``passed``, ``failed`` or ``skipped``, and why."""
+
+    tier: str
+    verdict: str
+    seconds: float = 0.0
+    tests: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def _run(command: Sequence[str | Path]) -> int:
+    return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+
+
+def lint(_strict: bool) -> Outcome:
+    """Run ruff and mypy."""
+    commands = (
+        [TOOLS / "ruff", "check", "."],
+        [TOOLS / "ruff", "format", "--check", "."],
+        [TOOLS / "mypy"],
+    )
+    failed = [" ".join(map(str, c[0:2])) for c in commands if _run(c) != 0]
+    return Outcome("lint", "failed" if failed else "passed", notes=failed)
+
+
+def _pytest(tier: str, strict: bool) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        code = _run([sys.executable, "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", "-q"])
+        outcome = Outcome(tier, "passed" if code == 0 else "failed")
+        if not report.exists():
+            return Outcome(tier, "failed", notes=["pytest wrote no report"])
+        cases = list(ElementTree.parse(report).iter("testcase"))  # noqa: S314 - pytest's own file
+    outcome.tests = len(cases)
+    for case in cases:
+        for skipped in case.iter("skipped"):
+            outcome.notes.append(f"{case.get('name')} skipped: {skipped.get('message')}")
+    if not cases:
+        outcome.verdict, outcome.notes = "failed", ["no test was found"]
+    elif strict and outcome.notes:
+        outcome.verdict = "failed"
+    return outcome
+
+
+def unit(strict: bool) -> Outcome:
+    """Run the pure tier."""
+    return _pytest("unit", strict)
+
+
+def functional(strict: bool) -> Outcome:
+    """Run the tier with Salt daemons and a PostgreSQL server on loopback."""
+    return _pytest("functional", strict)
+
+
+def sandbox(strict: bool) -> Outcome:
+    """Run the tier on real nodes; it needs root."""
+    if os.geteuid() != 0:
+        return Outcome("sandbox", "skipped", notes=["it needs root: run `sudo make test`"])
+    return _pytest("sandbox", strict)
+
+
+TIERS: dict[str, Callable[[bool], Outcome]] = {
+    "lint": lint,
+    "unit": unit,
+    "functional": functional,
+    "sandbox": sandbox,
+}
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the named tiers (all by default) and return the exit code: 0 when all is well."""
+    unknown = [name for name in names if name not in TIERS]
+    if unknown:
+        print(f"no such tier: {', '.join(unknown)}; there are: {', '.join(TIERS)}", file=sys.stderr)
+        return 2
+    strict = os.environ.get("PIGSTY_TEST_STRICT") == "1"
+    outcomes = []
+    for name in names or TIERS:
+        print(f"== {name}", flush=True)
+        started = time.monotonic()
+        outcome = TIERS[name](strict)
+        outcome.seconds = time.monotonic() - started
+        outcomes.append(outcome)
+    print("\n== summary")
+    for outcome in outcomes:
+        count = f"{outcome.tests} tests, " if outcome.tests else ""
+        print(f"{outcome.tier:<11}{outcome.verdict:<9}{count}{outcome.seconds:.0f} s")
+        for note in outcome.notes:
+            print(f"           {note}")
+    bad = {"failed", "skipped"} if strict else {"failed"}
+    return int(any(outcome.verdict in bad for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
