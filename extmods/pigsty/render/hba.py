@@ -1,8 +1,8 @@
-"""HBA rules of PostgreSQL and PgBouncer: from the inventory's aliases to lines, and from the live role to a file.
+"""HBA rules of PostgreSQL and PgBouncer: from aliases to lines, from the live role to a file.
 
-The master turns rules into lines once (:func:`compile_rules`) and puts them with their role into the
-pillar. The member asks its own Patroni who it is and keeps the lines that apply (:func:`render`), so
-a failover makes no difference to what the master has to know.
+The master turns rules into lines once (:func:`compile_rules`) and puts them with their role into
+the pillar. The member asks its own Patroni who it is and keeps the lines that apply
+(:func:`render`), so a failover makes no difference to what the master has to know.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def compile_rules(
         pgbouncer: write PgBouncer's dialect (``peer`` for ``ident``; no replication, no groups).
 
     Returns:
-        ``{"role", "title", "lines"}`` per rule: those with an ``order`` first, by it; the others after
-        them as they stand.
+        ``{"role", "title", "lines"}`` per rule: those with an ``order`` first, by it; the others
+        after them as they stand.
 
     Raises:
         PillarError: an unknown alias or role, or a combination that the server would refuse.
@@ -113,7 +113,7 @@ def roles_of(declared: str, live: str | None, offline_query: bool) -> frozenset[
 
     Args:
         declared: ``pg_role`` of the inventory.
-        live: what Patroni says (``primary``, ``standby_leader``, ``replica``), None before bootstrap.
+        live: what Patroni says (``primary``, ``standby_leader``, ``replica``); None: not yet known.
         offline_query: ``pg_offline_query``: the member serves offline queries besides its role.
 
     Returns:
@@ -131,7 +131,7 @@ def roles_of(declared: str, live: str | None, offline_query: bool) -> frozenset[
 
 def render(rules: Sequence[Mapping[str, Any]], roles: frozenset[str]) -> str:
     """Return the text of an HBA file with the compiled rules that apply to a member's roles."""
-    text = ["# Managed by Pigsty: change pg_hba_rules or pgb_hba_rules in the inventory instead.", ""]
+    text = ["# Managed by Pigsty: change the HBA rules in the inventory instead.", ""]
     for rule in rules:
         if rule["role"] in roles:
             text += [f"# {rule['title'] or 'untitled'} [{rule['role']}]", *rule["lines"], ""]
@@ -146,7 +146,8 @@ def _order(rule: Mapping[str, Any]) -> tuple[bool, int]:
 def _role(rule: Mapping[str, Any]) -> str:
     role = str(rule.get("role") or "common")
     if role not in ROLES:
-        raise PillarError(f"HBA rule {_label(rule)}: unknown role {role!r}; known: {', '.join(ROLES)}")
+        known = ", ".join(ROLES)
+        raise PillarError(f"HBA rule {_label(rule)}: unknown role {role!r}; known: {known}")
     return role
 
 
@@ -172,7 +173,8 @@ def _lines(rule: Mapping[str, Any], context: Context, pgbouncer: bool) -> list[s
         networks = []
     if method == "cert":
         sockets = False
-    if not sockets and not networks:
+    # `infra` may stand for nobody (a deployment without infra nodes): that is no mistake.
+    if not sockets and not networks and rule.get("addr") != "infra":
         raise PillarError(
             f"HBA rule {_label(rule)}: authentication {rule.get('auth')!r} can't work "
             f"for address {rule.get('addr')!r}"

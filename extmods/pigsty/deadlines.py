@@ -1,0 +1,89 @@
+"""Every deadline of the project, by name, and the one way to wait for a condition.
+
+A wait without a deadline hangs, and a deadline in the middle of some function is never found again:
+so each stands here, with the reason for its size.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pigsty.errors import PigstyError
+
+POLL_SECONDS = 0.1
+"""How often a condition is looked at: short against every deadline, long against a look's own cost."""
+
+DEADLINES: Mapping[str, float] = MappingProxyType(
+    {
+        # The sandbox. A node boots in about 5 s alone; four at once on two cores take thrice that.
+        "sandbox.boot": 90.0,
+        # An orderly shutdown: PostgreSQL's fast stop and systemd's own default job time-out.
+        "sandbox.poweroff": 60.0,
+        # Processes of a killed node are gone as soon as the kernel has reaped them.
+        "sandbox.kill": 15.0,
+        # A mount or a cgroup is busy until the last process that used it is reaped.
+        "sandbox.release": 15.0,
+        # One `pigsty sandbox` command waits for another, which may be building the images.
+        "sandbox.lock": 900.0,
+        # The Salt master imports, opens its ports; then its minions authenticate (3 to 10 s each).
+        "salt.master": 60.0,
+        "salt.minion": 90.0,
+        # One call of Patroni's REST API: it answers from memory, unless the machine is starved.
+        "patroni.request": 5.0,
+        # Patroni's process is up and its REST API listens: Python's start and the DCS.
+        "patroni.rest": 60.0,
+        # initdb, first start, default roles: 5 s alone, longer on a starved machine.
+        "patroni.primary": 180.0,
+        # A replica waits for its leader and copies the data; a large copy outlives the apply.
+        "patroni.replica": 300.0,
+        # Patroni reads its file within one cycle of its loop.
+        "patroni.reload": 15.0,
+    }
+)
+
+
+class DeadlineExceeded(PigstyError):
+    """A condition did not come true before its deadline.
+
+    Args:
+        name: the deadline's name in `DEADLINES`.
+        seconds: how long was waited.
+        what: what was waited for, as a person would say it.
+    """
+
+    def __init__(self, name: str, seconds: float, what: str) -> None:
+        super().__init__(f"{what}: not within {seconds:g} s (deadline {name})")
+        self.name, self.seconds, self.what = name, seconds, what
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    deadline: str,
+    what: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> float:
+    """Look at a condition until it is true.
+
+    Args:
+        condition: returns True when the wait is over. It must be quick and have no side effect.
+        deadline: a name in `DEADLINES`.
+        what: what is waited for, for the error ("node-10 boots").
+        clock: monotonic seconds; a test passes its own.
+        sleep: takes seconds; a test passes its own.
+
+    Returns:
+        How long it took, in seconds.
+
+    Raises:
+        DeadlineExceeded: the condition was still false at the deadline.
+        KeyError: there is no deadline of that name.
+    """
+    limit = DEADLINES[deadline]
+    begin = clock()
+    while not condition():
+        if clock() - begin >= limit:
+            raise DeadlineExceeded(deadline, limit, what)
+        sleep(POLL_SECONDS)
+    return clock() - begin
