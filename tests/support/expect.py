@@ -1,0 +1,185 @@
+"""What the sandbox's scenarios are made of: deadlines in one table, a client that writes, a look at a cluster."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+
+#: Every promise of the sandbox scenarios, in seconds. Sources: the RTO presets of Pigsty (`norm` promises
+#: 45 s for a dead node) and what Patroni and HAProxy need by their own settings.
+DEADLINES: dict[str, float] = {
+    # A dead primary under preset `norm`: the acknowledged write before to the first one after.
+    "norm failover": 45,
+    # Boot, pg_rewind or a fresh base backup, streaming again.
+    "old primary is a replica again": 120,
+    # Patroni's switchover plus HAProxy's rise of three checks.
+    "switchover": 30,
+    # HAProxy marks servers after `rise` checks of its `inter`.
+    "services settle": 30,
+    # A cut-off primary has to give up within ttl (30 s in `norm`).
+    "cut-off primary demotes": 40,
+    # A minion that booted reaches its master.
+    "minion answers": 60,
+}
+
+T = TypeVar("T")
+
+
+def eventually(what: str, look: Callable[[], T], deadline: str) -> T:
+    """Return the first truthy value of ``look`` before the named deadline; fail with its last answer.
+
+    An exception of psycopg or of a refused connection counts as "not yet".
+    """
+    seconds = DEADLINES[deadline]
+    end = time.monotonic() + seconds
+    last: object = None
+    while True:
+        try:
+            value = look()
+            if value:
+                return value
+            last = value
+        except (psycopg.Error, OSError, AssertionError) as error:
+            last = error
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen within {seconds:.0f} s; last: {last!r}")
+        time.sleep(0.25)
+
+
+@dataclass
+class Dsn:
+    """Where and as whom a client connects; ``host`` may list several, apart by commas."""
+
+    host: str
+    port: int
+    dbname: str
+    user: str
+    password: str = field(repr=False)
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """Open an autocommit connection that never uses prepared statements (the pooler is in between)."""
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            dbname=self.dbname,
+            user=self.user,
+            password=self.password,
+            connect_timeout=2,
+            autocommit=True,
+            prepare_threshold=None,
+            **options,
+        )
+
+    def ask(self, query: str, *parameters: object) -> Any:
+        """Return the first column of the first row of a query."""
+        with self.connect() as connection:
+            row = connection.execute(query, parameters or None).fetchone()
+        return row[0] if row else None
+
+
+class Writer:
+    """A client that inserts rows through a service port, one after the other, until it is stopped.
+
+    A row counts as acknowledged when the server confirmed its commit. After an error the client
+    connects again, as an application would.
+    """
+
+    TABLE = "ledger"
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._dsn = dsn
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
+        self.acknowledged: list[int] = []
+        self._times: list[float] = []
+        self.errors: list[str] = []
+
+    def __enter__(self) -> Writer:
+        with self._dsn.connect() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {self.TABLE}")
+            connection.execute(f"CREATE TABLE {self.TABLE} (id bigint PRIMARY KEY)")
+        self._thread.start()
+        self.wait_for_rows(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _write(self) -> None:
+        number = 0
+        connection: psycopg.Connection[Any] | None = None
+        while not self._stop.is_set():
+            number += 1
+            try:
+                if connection is None or connection.closed:
+                    # A dead server must not hold the client: TCP gives up after 3 s without an answer.
+                    connection = self._dsn.connect(tcp_user_timeout=3000)
+                connection.execute(f"INSERT INTO {self.TABLE} VALUES (%s)", (number,))
+            except psycopg.Error as error:
+                self.errors.append(str(error).splitlines()[0] if str(error) else repr(error))
+                if connection is not None:
+                    connection.close()
+                    connection = None
+                self._stop.wait(0.1)
+                continue
+            self.acknowledged.append(number)
+            self._times.append(time.monotonic())
+            self._stop.wait(0.02)
+        if connection is not None:
+            connection.close()
+
+    def wait_for_rows(self, more: int, deadline: str = "services settle") -> None:
+        """Wait until ``more`` rows were acknowledged from now on."""
+        goal = len(self.acknowledged) + more
+        eventually(
+            f"{more} more rows", lambda: len(self.acknowledged) >= goal, deadline
+        )
+
+    def longest_stall(self) -> float:
+        """Return the longest time without an acknowledged write so far, in seconds."""
+        times = list(self._times)
+        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+
+    def missing(self) -> set[int]:
+        """Return the acknowledged rows that the database doesn't have."""
+        with self._dsn.connect() as connection:
+            rows = connection.execute(f"SELECT id FROM {self.TABLE}").fetchall()
+        return set(self.acknowledged) - {row[0] for row in rows}
+
+
+@dataclass
+class Cluster:
+    """A PostgreSQL cluster as `pigsty pgsql list` shows it, asked on the admin node."""
+
+    name: str
+    admin: Any
+
+    def members(self) -> list[dict[str, Any]]:
+        """Return one dictionary a member: member, host, declared, role, state, timeline, lag …"""
+        code, out, err = self.admin.run(["pigsty", "pgsql", "list", self.name, "-o", "json"])
+        assert code == 0, err
+        members: list[dict[str, Any]] = json.loads(out)
+        return members
+
+    def leader(self) -> dict[str, Any]:
+        """Return the live leader; fail if there is none."""
+        found = [m for m in self.members() if m["role"] == "primary"]
+        assert len(found) == 1, f"{self.name} has {len(found)} leaders: {found}"
+        return found[0]
+
+    def healthy(self, size: int) -> bool:
+        """Whether one member leads and all others stream."""
+        members = self.members()
+        return (
+            len(members) == size
+            and sum(m["role"] == "primary" for m in members) == 1
+            and all(m["state"] in ("running", "streaming") for m in members)
+            and all(m["state"] == "streaming" for m in members if m["role"] != "primary")
+        )
