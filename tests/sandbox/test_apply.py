@@ -1,0 +1,129 @@
+"""Applying is idempotent, auditable, and safe to interrupt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from expect import Cluster, eventually
+
+
+def _apply(admin: Any, *options: str) -> tuple[int, dict[str, Any], str]:
+    code, out, err = admin.run(["pigsty", "apply", "--yes", "-o", "json", *options])
+    hosts = {row["host"]: row for row in json.loads(out)} if out.strip() else {}
+    return code, hosts, err
+
+
+def _changed(hosts: dict[str, Any]) -> dict[str, int]:
+    return {host: row["changed"] for host, row in hosts.items() if row["changed"]}
+
+
+def _start_times(sandbox: Any) -> dict[str, list[str]]:
+    """When the daemons of each member were started: a restart shows as another time."""
+    units = ["patroni", "haproxy", "pgbouncer"]
+    times = {}
+    for host in ("10.10.10.11", "10.10.10.12", "10.10.10.13"):
+        code, out, err = sandbox.node(host).run(
+            ["systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "--value", *units]
+        )
+        assert code == 0, err
+        code, postmaster, err = sandbox.node(host).run(["head", "-3", "/pg/data/postmaster.pid"])
+        assert code == 0, err
+        times[host] = [*out.split(), *postmaster.split()]
+    return times
+
+
+def test_second_apply_changes_nothing(admin: Any) -> None:
+    code, hosts, err = _apply(admin)
+    assert code == 0, err
+    assert len(hosts) == 4
+    assert _changed(hosts) == {}
+
+
+def test_audit_reports_no_change(admin: Any) -> None:
+    code, hosts, err = _apply(admin, "--test")
+    assert code == 0, err
+    assert len(hosts) == 4
+    assert _changed(hosts) == {}
+
+
+def test_audit_finds_and_apply_mends_a_drifted_file(sandbox: Any, admin: Any) -> None:
+    node = sandbox.node("10.10.10.12")
+    path = "/etc/haproxy/conf.d/pg-test-primary.cfg"
+    code, before, err = node.run(["cat", path])
+    assert code == 0, err
+    node.run(["sed", "-i", "s/maxconn/maxconn  /", path])
+    _, audit, _ = _apply(admin, "10.10.10.12", "--test")
+    assert _changed(audit), "the audit saw nothing"
+    code, drifted, _ = node.run(["cat", path])
+    assert drifted != before, "the audit itself changed the file"
+    code, fixed, err = _apply(admin, "10.10.10.12")
+    assert code == 0, err
+    assert _changed(fixed) == _changed(audit)
+    assert node.run(["cat", path])[1] == before
+
+
+def test_apply_while_the_written_primary_is_a_replica_restarts_nothing(
+    sandbox: Any, admin: Any, pg_test: Cluster
+) -> None:
+    written = "pg-test-1"
+    if pg_test.leader()["member"] == written:
+        _switchover(sandbox, pg_test, "pg-test-2")
+    before = _start_times(sandbox)
+    leader = pg_test.leader()
+    code, hosts, err = _apply(admin)
+    assert code == 0, err
+    assert _start_times(sandbox) == before
+    assert pg_test.leader() == leader
+    # Rules that hold for a role follow the live one, so the first apply may rewrite them; the second may not.
+    _, again, _ = _apply(admin)
+    assert _changed(again) == {}
+    assert pg_test.healthy(3)
+
+
+def test_an_apply_killed_half_way_converges_the_next_time(sandbox: Any, admin: Any) -> None:
+    node = sandbox.node("10.10.10.13")
+    node.run(["rm", "-f", "/etc/haproxy/conf.d/pg-test-offline.cfg", "/etc/profile.d/pgsql.sh"])
+    # The minion dies with its job while states run; systemd brings the minion back.
+    admin.run(["salt", "--async", "10.10.10.13", "state.apply"])
+    eventually(
+        "the job runs on the minion",
+        lambda: "state.apply" in node.run(["salt-call", "--local", "saltutil.running"])[1]
+        or node.run(["pgrep", "-f", "ProcessPayload|_thread_return"])[0] == 0,
+        "minion answers",
+    )
+    node.run(["systemctl", "kill", "-s", "SIGKILL", "salt-minion"])
+    node.run(["systemctl", "restart", "salt-minion"])
+    eventually(
+        "the minion answers",
+        lambda: "True" in admin.run(["salt", "10.10.10.13", "test.ping"])[1],
+        "minion answers",
+    )
+    code, hosts, err = _apply(admin)
+    assert code == 0, err
+    _, again, _ = _apply(admin)
+    assert _changed(again) == {}
+
+
+def _switchover(sandbox: Any, cluster: Cluster, candidate: str) -> None:
+    leader = cluster.leader()
+    code, out, err = sandbox.node(leader["host"]).run(
+        [
+            "patronictl",
+            "-c",
+            "/etc/patroni/config.yml",
+            "switchover",
+            "--force",
+            "--leader",
+            leader["member"],
+            "--candidate",
+            candidate,
+            cluster.name,
+        ]
+    )
+    assert code == 0, out + err
+    eventually(
+        f"{candidate} leads and all stream",
+        lambda: cluster.leader()["member"] == candidate and cluster.healthy(3),
+        "old primary is a replica again",
+    )

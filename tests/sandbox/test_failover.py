@@ -1,0 +1,148 @@
+"""Real failures under a client that writes: what is promised, and that it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from expect import DEADLINES, Cluster, Dsn, Writer, eventually
+
+
+def _entry_without(dsn: Dsn, host: str) -> Dsn:
+    """The same service through members that stay up: any member is an entry point."""
+    others = [h for h in ("10.10.10.11", "10.10.10.12", "10.10.10.13") if h != host]
+    return Dsn(",".join(others), 5433, dsn.dbname, dsn.user, dsn.password)
+
+
+@pytest.fixture
+def healthy(pg_test: Cluster) -> Iterator[Cluster]:
+    """The cluster, whole before and after the test."""
+    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
+    yield pg_test
+    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
+
+
+def test_writes_go_on_through_port_5433_within_45_seconds_of_the_power_cut(
+    sandbox: Any, healthy: Cluster, test_dsn: Dsn, report: Any
+) -> None:
+    old = healthy.leader()
+    node = sandbox.node(old["host"])
+    with Writer(_entry_without(test_dsn, old["host"])) as writer:
+        node.kill()
+        try:
+            writer.wait_for_rows(50, "norm failover")
+            stall = writer.longest_stall()
+            lost = writer.missing()
+            new = eventually("a new leader is known", healthy.leader, "services settle")
+        finally:
+            node.start()
+    report("power cut of the primary: longest stall", stall, "s")
+    report("power cut of the primary, asynchronous: acknowledged rows lost", len(lost), "rows")
+    assert stall < DEADLINES["norm failover"]
+    assert new["member"] != old["member"]
+    assert new["timeline"] > old["timeline"]
+    rejoined = eventually(
+        f"{old['member']} is a replica again by itself",
+        lambda: [
+            m
+            for m in healthy.members()
+            if m["member"] == old["member"]
+            and m["role"] != "primary"
+            and m["state"] == "streaming"
+        ],
+        "old primary is a replica again",
+    )
+    assert rejoined[0]["timeline"] == new["timeline"]
+
+
+def test_no_acknowledged_row_is_lost_in_synchronous_mode(
+    sandbox: Any, healthy: Cluster, test_dsn: Dsn, synchronous: None, report: Any
+) -> None:
+    old = healthy.leader()
+    node = sandbox.node(old["host"])
+    with Writer(_entry_without(test_dsn, old["host"])) as writer:
+        node.kill()
+        try:
+            writer.wait_for_rows(50, "norm failover")
+            lost = writer.missing()
+            stall = writer.longest_stall()
+        finally:
+            node.start()
+    report("power cut of the primary, synchronous: longest stall", stall, "s")
+    assert len(writer.acknowledged) > 70
+    assert lost == set()
+
+
+@pytest.fixture
+def synchronous(sandbox: Any, healthy: Cluster) -> Iterator[None]:
+    """Patroni's synchronous mode for the time of a test, with a synchronous standby chosen."""
+
+    def switch(on: str) -> None:
+        leader = sandbox.node(healthy.leader()["host"])
+        code, out, err = leader.run(
+            ["patronictl", "-c", "/etc/patroni/config.yml", "edit-config", "--force"]
+            + ["-s", f"synchronous_mode={on}", "pg-test"]
+        )
+        assert code == 0, out + err
+
+    switch("true")
+    eventually(
+        "a synchronous standby is chosen",
+        lambda: any(m["role"] in ("sync_standby", "quorum_standby") for m in healthy.members()),
+        "services settle",
+    )
+    yield
+    eventually("pg-test is whole", lambda: healthy.healthy(3), "old primary is a replica again")
+    switch("null")
+    eventually(
+        "no synchronous standby is left",
+        lambda: not any(m["role"] == "sync_standby" for m in healthy.members()),
+        "services settle",
+    )
+
+
+def test_a_primary_cut_off_from_the_others_stops_taking_writes(
+    sandbox: Any, healthy: Cluster, test_dsn: Dsn, report: Any
+) -> None:
+    old = healthy.leader()
+    node = sandbox.node(old["host"])
+    # Cut off from the members and from etcd, but not from us: a client on the wrong side of the cut.
+    others = [h for h in sandbox.hosts if h != old["host"]]
+    island = Dsn(old["host"], 5432, test_dsn.dbname, test_dsn.user, test_dsn.password)
+    with Writer(_entry_without(test_dsn, old["host"])) as writer:
+        node.partition(others)
+        try:
+            writer.wait_for_rows(50, "norm failover")
+            eventually(
+                "the cut-off primary is read-only or gone",
+                lambda: _takes_no_writes(island),
+                "cut-off primary demotes",
+            )
+            stall = writer.longest_stall()
+        finally:
+            node.heal()
+    report("primary cut off from the others: longest stall", stall, "s")
+    assert stall < DEADLINES["norm failover"]
+
+
+def _takes_no_writes(dsn: Dsn) -> bool:
+    import psycopg
+
+    try:
+        return bool(dsn.ask("SELECT pg_is_in_recovery()"))
+    except psycopg.OperationalError:
+        return True
+
+
+def test_databases_go_on_while_the_salt_master_is_down(
+    sandbox: Any, healthy: Cluster, admin: Any, test_dsn: Dsn
+) -> None:
+    with Writer(_entry_without(test_dsn, "none")) as writer:
+        assert admin.run(["systemctl", "stop", "salt-master"])[0] == 0
+        try:
+            writer.wait_for_rows(100)
+        finally:
+            assert admin.run(["systemctl", "start", "salt-master"])[0] == 0
+        assert writer.missing() == set()
+        assert writer.errors == []
