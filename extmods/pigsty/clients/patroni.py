@@ -212,7 +212,7 @@ class Patroni:
 
     def _expect(self, method: str, path: str, body: Any = None) -> bytes:
         status, raw = self._request(method, path, body)
-        if not http.HTTPStatus(status).is_success:
+        if not 200 <= status < 300:
             text = raw.decode("utf-8", "replace").strip()[:200]
             raise ClientError(f"{method} {self.url}{path}: {status} {text}".rstrip())
         return raw
