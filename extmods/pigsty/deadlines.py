@@ -38,6 +38,12 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.replica": 300.0,
         # Patroni reads its file within one cycle of its loop.
         "patroni.reload": 15.0,
+        # One call of systemctl: a start waits for the daemon to say that it is ready (systemd's own limit is 90 s).
+        "node.systemctl": 120.0,
+        # A check of a configuration or a loading of a kernel module: no wait for anything outside the machine.
+        "node.command": 30.0,
+        # HAProxy's master starts a new worker, which parses and binds; the old one goes on until then.
+        "haproxy.reload": 15.0,
     }
 )
 

@@ -1,0 +1,141 @@
+"""HAProxy on this machine: its files, a check of a configuration before it counts, and reloading it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.render import haproxy
+
+__virtualname__ = "pigsty_haproxy"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def present() -> dict[str, str]:
+    """Return the text of the service files that HAProxy reads, by file name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_haproxy.present
+    """
+    folder = Path(haproxy.SERVICES)
+    if not folder.is_dir():
+        return {}
+    # HAProxy itself skips hidden files and every other suffix.
+    names = sorted(file for file in folder.glob("*.cfg") if not file.name.startswith("."))
+    return {file.name: file.read_text("utf-8", errors="surrogateescape") for file in names}
+
+
+def check(main: str, files: Mapping[str, str]) -> str:
+    """Ask HAProxy whether it accepts a configuration, without touching the one in use.
+
+    Args:
+        main: text of the main file.
+        files: text of each service file, by name.
+
+    Returns:
+        What HAProxy has against it; empty when it accepts.
+
+    CLI Example: called by states.
+    """
+    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if program is None:
+        return "haproxy is not installed"
+    # The folder is readable by root only (mkdtemp), because the main file holds a password.
+    stage = Path(tempfile.mkdtemp(prefix="pigsty-haproxy-"))
+    try:
+        (stage / "conf.d").mkdir()
+        (stage / "haproxy.cfg").write_text(main, encoding="utf-8")
+        for name, contents in files.items():
+            (stage / "conf.d" / name).write_text(contents, "utf-8", errors="surrogateescape")
+        done = subprocess.run(
+            [program, "-c", "-q", "-f", str(stage / "haproxy.cfg"), "-f", str(stage / "conf.d")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINES["node.command"],
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {DEADLINES['node.command']:g} s (deadline node.command)"
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    if done.returncode == 0:
+        return ""
+    said = (done.stderr + done.stdout).replace(str(stage), "/etc/haproxy").strip()
+    return said or f"haproxy -c ended with {done.returncode}"
+
+
+def need(status: Mapping[str, str]) -> str:
+    """Return what a running HAProxy needs to match its files: ``restart``, ``reload`` or nothing.
+
+    A restart is needed when it runs without the folder of services, because a reload keeps the
+    arguments of the process.
+
+    Args:
+        status: the unit's properties from ``pigsty_systemd.show``.
+
+    CLI Example: called by states.
+    """
+    if status.get("ActiveState") not in ("active", "reloading"):
+        return ""
+    try:
+        arguments = Path(f"/proc/{status['MainPID']}/cmdline").read_text().split("\0")
+        loaded = Path(haproxy.LOADED).read_text().strip()
+        main = Path(haproxy.MAIN).read_text("utf-8")
+    except (OSError, KeyError):
+        return "restart"
+    if haproxy.SERVICES not in arguments:
+        return "restart"
+    return "" if loaded == haproxy.checksum(main, present()) else "reload"
+
+
+def reload() -> None:
+    """Reload HAProxy and wait until the new worker serves; connections of the old one go on.
+
+    Raises:
+        CommandExecutionError: HAProxy kept its old configuration; the text holds its reason.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_haproxy.reload
+    """
+    before = haproxy.workers(_ask("show proc"))
+    __salt__["pigsty_systemd.act"]("reload", haproxy.UNIT)
+    try:
+        wait_until(
+            lambda: bool(haproxy.workers(_ask("show proc")) - before),
+            "haproxy.reload",
+            "HAProxy starts a worker with the new configuration",
+        )
+    except DeadlineExceeded as err:
+        raise CommandExecutionError(f"{err}. It says: {_ask('show startup-logs').strip()}") from err
+
+
+def _ask(command: str) -> str:
+    """Return the answer of HAProxy's master to a command, empty while it doesn't listen."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as master:
+            master.settimeout(DEADLINES["haproxy.reload"])
+            master.connect(haproxy.MASTER_SOCKET)
+            master.sendall(f"{command}\n".encode())
+            answer = b""
+            while part := master.recv(65536):
+                answer += part
+    except OSError:
+        return ""
+    return answer.decode("utf-8", errors="replace")

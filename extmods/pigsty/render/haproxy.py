@@ -1,0 +1,209 @@
+"""HAProxy's configuration: the main file with the admin page, and a file for each service of the inventory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pigsty.errors import PillarError
+from pigsty.render.files import BANNER, text
+
+MAIN = "/etc/haproxy/haproxy.cfg"
+SERVICES = "/etc/haproxy/conf.d"
+UNIT = "haproxy.service"
+DROP_IN = "/etc/systemd/system/haproxy.service.d/pigsty.conf"
+MASTER_SOCKET = "/run/haproxy-master.sock"
+#: Checksum of the configuration that the running HAProxy has loaded, written by the unit itself.
+LOADED = "/run/haproxy/pigsty.loaded"
+_OWNER = "# Owner: "
+
+
+def main(
+    *,
+    port: int,
+    username: str,
+    password: str,
+    auth: bool = True,
+    client_timeout: str = "24h",
+    server_timeout: str = "24h",
+) -> str:
+    """Return the main file: process, defaults, and the admin page with the metrics.
+
+    Args:
+        port: of the admin page and the metrics.
+        username: of the admin page.
+        password: of the admin page.
+        auth: whether the admin page asks for them; without, it only shows and changes nothing.
+        client_timeout: how long a client may be silent, for example ``24h``.
+        server_timeout: the same for servers.
+    """
+    admin = (
+        [f"    stats auth {word(f'{username}:{password}')}", "    stats admin if TRUE"] if auth else []
+    )
+    return text(
+        "global",
+        "    log /dev/log local0 notice",
+        "    chroot /var/lib/haproxy",
+        "    stats socket /run/haproxy/admin.sock mode 660 level admin",
+        "    stats timeout 30s",
+        "    user haproxy",
+        "    group haproxy",
+        "    maxconn 65535",
+        "    # Health checks of many services at the same moment would come in waves.",
+        "    spread-checks 3",
+        "",
+        "defaults",
+        "    log global",
+        "    mode tcp",
+        "    option dontlognull",
+        "    option redispatch",
+        "    retries 3",
+        "    maxconn 65535",
+        "    timeout connect 3s",
+        "    timeout queue 3s",
+        "    timeout check 3s",
+        "    timeout http-request 5s",
+        "    timeout http-keep-alive 10s",
+        f"    timeout client {client_timeout}",
+        f"    timeout server {server_timeout}",
+        "    # A connection to a peer that vanished without a word is noticed by TCP, not after a day.",
+        "    option clitcpka",
+        "    option srvtcpka",
+        "",
+        "listen pigsty-admin",
+        f"    bind *:{port}",
+        "    mode http",
+        "    option dontlog-normal",
+        "    http-request use-service prometheus-exporter if { path /metrics }",
+        "    stats enable",
+        "    stats uri /",
+        "    stats refresh 10s",
+        "    stats show-legends",
+        *admin,
+    )
+
+
+def word(value: str) -> str:
+    """Return a value as one word of HAProxy's language, in its strong quotes.
+
+    Raises:
+        PillarError: the value holds a line break, which no quoting carries.
+    """
+    if "\n" in value or "\r" in value:
+        raise PillarError("a value of HAProxy's configuration must not hold a line break")
+    return "'" + value.replace("'", "'\"'\"'") + "'"
+
+
+def service(spec: Mapping[str, Any]) -> str:
+    """Return the file of one entry of ``haproxy_services``.
+
+    Args:
+        spec: the entry: ``name``, ``port``, and optionally ``ip``, ``protocol``, ``balance``, ``maxconn``,
+            ``options`` (raw lines), ``default`` (a default-server line) and ``servers``. The first releases
+            read ``balance`` and ``maxconn`` below the key ``haproxy``; both places work.
+    """
+    nested = spec.get("haproxy") or {}
+    balance = spec.get("balance", nested.get("balance", "roundrobin"))
+    maxconn = spec.get("maxconn", nested.get("maxconn", 10000))
+    default = str(spec.get("default") or "").removeprefix("default-server").strip()
+    lines = [
+        f"listen {spec['name']}",
+        f"    bind {spec.get('ip') or '*'}:{spec['port']}",
+        f"    mode {spec.get('protocol') or 'tcp'}",
+        f"    maxconn {maxconn}",
+        f"    balance {balance}",
+        *(f"    {option}" for option in spec.get("options") or ()),
+        *([f"    default-server {default}"] if default else []),
+        *(_server(server) for server in spec.get("servers") or ()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _server(server: Mapping[str, Any]) -> str:
+    """Return the line of one server of a service."""
+    line = f"    server {server['name']} {server['ip']}:{server['port']}"
+    if server.get("weight") is not None:
+        line += f" weight {server['weight']}"
+    if server.get("options"):
+        line += f" {server['options']}"
+    return line + (" backup" if server.get("backup") else "")
+
+
+def services(specs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the files of ``haproxy_services`` by file name, sorted."""
+    return {f"{spec['name']}.cfg": service(spec) for spec in sorted(specs, key=lambda s: str(s["name"]))}
+
+
+def owned(owner: str, contents: str) -> str:
+    """Return a service file's text under the lines that say whose it is."""
+    return f"{BANNER}\n{_OWNER}{owner}\n{contents}"
+
+
+def owner_of(contents: str) -> str | None:
+    """Return whose a service file is, or None when it is not ours."""
+    for line in contents.splitlines()[:2]:
+        if line.startswith(_OWNER):
+            return line.removeprefix(_OWNER).strip()
+    return None
+
+
+def stale(
+    present: Mapping[str, str], wanted: Iterable[str], owner: str, prefix: str = "", clean: bool = False
+) -> list[str]:
+    """Return the names of service files that shall go.
+
+    Args:
+        present: text of the files in the folder, by name.
+        wanted: names that stay.
+        owner: who asks; another owner's files are never stale.
+        prefix: files that start with it go as well when nobody owns them; empty for none.
+        clean: all files that nobody owns go.
+    """
+    keep = set(wanted)
+    return sorted(
+        name
+        for name, contents in present.items()
+        if name not in keep
+        and (
+            (whose := owner_of(contents)) == owner
+            or (whose is None and (clean or (prefix and name.startswith(prefix))))
+        )
+    )
+
+
+def checksum(main_text: str, files: Mapping[str, str]) -> str:
+    """Return the checksum of a whole configuration, the one that the unit writes when it has loaded it."""
+    joined = main_text + "".join(files[name] for name in sorted(files))
+    return hashlib.sha256(joined.encode("utf-8", errors="surrogateescape")).hexdigest()
+
+
+def drop_in() -> str:
+    """Return the drop-in of the packaged unit: it loads the folder of services and says what it loaded.
+
+    The package's own settings file is left out, because options in it would replace ours.
+    """
+    # The order of a shell's glob depends on the locale; the checksum must not.
+    loaded = (
+        f"/bin/sh -c 'LC_ALL=C; export LC_ALL; cat {MAIN} $$(ls -d {SERVICES}/*.cfg 2>/dev/null)"
+        f" | sha256sum | cut -d\" \" -f1 > {LOADED}'"
+    )
+    return text(
+        "[Service]",
+        "EnvironmentFile=",
+        f'Environment="EXTRAOPTS=-S {MASTER_SOCKET} -f {SERVICES}"',
+        f"ExecStartPost={loaded}",
+        f"ExecReload={loaded}",
+    )
+
+
+def workers(answer: str) -> frozenset[int]:
+    """Return the process ids of the current workers out of the master's answer to ``show proc``."""
+    found: set[int] = set()
+    section = ""
+    for line in answer.splitlines():
+        if line.startswith("#"):
+            section = line.lstrip("# ").strip()
+        elif section == "workers" and line.split() and line.split()[0].isdigit():
+            found.add(int(line.split()[0]))
+    return frozenset(found)

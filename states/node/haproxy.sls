@@ -1,0 +1,6 @@
+# HAProxy: the package's own unit with a drop-in, the admin page, and the inventory's services.
+# PostgreSQL's services are added by states/pgsql, through pigsty_haproxy.services.
+haproxy-service:
+  pigsty_haproxy.managed:
+    - require:
+      - pkg: node-packages
