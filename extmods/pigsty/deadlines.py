@@ -44,6 +44,23 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "node.command": 30.0,
         # HAProxy's master starts a new worker, which parses and binds; the old one goes on until then.
         "haproxy.reload": 15.0,
+        # `pigsty apply`. A connected minion answers as soon as it has forked a process for it; on two
+        # cores that install packages on four nodes this takes seconds.
+        "apply.presence": 10.0,
+        # A minion without a connection can't answer; this is for one behind an address translation.
+        "apply.stranger": 1.0,
+        # The Salt master takes a job from its own socket in milliseconds, unless it is starved.
+        "apply.publish": 30.0,
+        # The core and the states are copied to a bare minion, and its loader reads them.
+        "apply.sync": 120.0,
+        # How often a run without news asks its minions whether they still work on it …
+        "apply.ask": 15.0,
+        # … and how many seconds without an answer or a progress event make a minion a lost one.
+        "apply.silence": 90.0,
+        # A job's return is in the cache right after its event; a bus that lost the event costs this.
+        "apply.look": 5.0,
+        # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is shown so.
+        "status.request": 1.5,
     }
 )
 
