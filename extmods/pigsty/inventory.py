@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from pigsty.errors import InventoryError
 from pigsty.findings import Finding
+from pigsty.reader import MAX_BYTES
+
+_NONE: Mapping[tuple[str | int, ...], int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +24,35 @@ class Variable:
         value: the raw value, coerced to the declared type where YAML 1.1 misreads it.
         path: dotted path of the key in the file.
         line: line in the file, counted from 1.
+        lines: lines of the keys and items within the value, by their place, for example ``(0, "name")``.
     """
 
     value: Any
     path: str
     line: int
+    lines: Mapping[tuple[str | int, ...], int] = field(
+        default_factory=lambda: _NONE, compare=False, repr=False
+    )
+
+    def place(self, *keys: str | int) -> tuple[str, int]:
+        """Return path and line of a part of the value, for example ``place(0, "name")``.
+
+        The line is that of the nearest part that the file has, so a missing key shows its object.
+        """
+        path = self.path + "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys)
+        for end in range(len(keys), 0, -1):
+            if (line := self.lines.get(keys[:end])) is not None:
+                return path, line
+        return path, self.line
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of the inventory: its own hosts and variables, and its place among the groups."""
+    """A group of the inventory: its own hosts and variables, and its place among the groups.
+
+    ``depth`` is the longest way down from ``all`` (0); ``ancestors`` are the groups above and the group
+    itself, in the order in which their variables are applied.
+    """
 
     name: str
     hosts: tuple[str, ...]
@@ -37,6 +62,8 @@ class Group:
     variables: Mapping[str, Variable]
     path: str
     line: int
+    depth: int = 0
+    ancestors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +102,24 @@ class Inventory:
         ``ansible_group_priority``, then by name), then host vars. Override replaces and never merges.
         Names are canonical: an alias is entered under the current name.
         """
-        raise NotImplementedError
+        merged: dict[str, Variable] = {}
+        for name in self.chain(self.hosts[host].groups):
+            merged.update(self.groups[name].variables)
+        merged.update(self.hosts[host].variables)
+        return merged
+
+    def chain(self, groups: tuple[str, ...]) -> list[str]:
+        """Return these groups and all above them, in the order in which their variables apply."""
+        names = {name for group in groups for name in self.groups[group].ancestors}
+        return sorted(names, key=lambda name: _rank(self.groups[name]))
+
+
+def _rank(group: Group) -> tuple[int, int, str]:
+    """Return the sort key of a group: parents before children, then by priority, then by name."""
+    return group.depth, group.priority, group.name
+
+
+_CACHE: dict[str, tuple[tuple[int, int, int], Inventory]] = {}
 
 
 def load(file: str | Path) -> Inventory:
@@ -84,4 +128,43 @@ def load(file: str | Path) -> Inventory:
     Raises:
         InventoryError: the file can't be read as an inventory at all.
     """
-    raise NotImplementedError
+    path = Path(file)
+    try:
+        status = path.stat()
+        key = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = _CACHE.get(str(path))
+        if known is not None and known[0] == key:
+            return known[1]
+        if status.st_size > MAX_BYTES:
+            raise InventoryError(f"the file is larger than {MAX_BYTES >> 20} MiB")
+        data = path.read_bytes()
+    except IsADirectoryError as error:
+        raise InventoryError(f"{path} is a folder", hint="name the file in it") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InventoryError(f"can't read {path}: {reason}") from error
+    inventory = parse(data, str(path))
+    _CACHE[str(path)] = (key, inventory)
+    return inventory
+
+
+def parse(data: bytes, file: str = "") -> Inventory:
+    """Read an inventory from bytes (see :func:`load`).
+
+    Raises:
+        InventoryError: the bytes can't be read as an inventory at all.
+    """
+    # The parser stands beside this module, which holds the types that both sides share.
+    from pigsty.parser import Parser
+
+    if len(data) > MAX_BYTES:
+        raise InventoryError(f"the file is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InventoryError(
+            f"the file is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            line=data.count(b"\n", 0, error.start) + 1,
+            hint="save it as UTF-8",
+        ) from error
+    return Parser(text, file, hashlib.sha256(data).hexdigest()).parse()

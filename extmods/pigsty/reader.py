@@ -1,0 +1,269 @@
+"""YAML text to plain values, with the line of every key and the declared types applied.
+
+It composes nodes with libyaml and turns them into values itself: the types that the catalogue declares
+decide what a scalar means (:mod:`pigsty.types`), every duplicate key is noticed, and size, depth and the
+expansion of aliases are bounded, so that no file can exhaust the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from yaml.cyaml import CParser
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.resolver import BaseResolver
+
+from pigsty.catalogue import Catalogue
+from pigsty.errors import InventoryError
+from pigsty.findings import Finding
+from pigsty.types import field_of, item_type, scalar
+
+#: Bounds; each is far above any real inventory (10,000 hosts make 2 MB and 200,000 values).
+MAX_BYTES = 64 * 2**20
+MAX_DEPTH = 50
+MAX_VALUES = 5_000_000
+_PREFIX = "tag:yaml.org,2002:"
+_STRING_TAGS = ("", "!", _PREFIX + "str")
+_PLAIN_TAGS = tuple(_PREFIX + name for name in ("int", "float", "bool", "null"))
+_COLLECTION_TAGS = ("", "!", _PREFIX + "map", _PREFIX + "seq")
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+class _Composer(CParser, BaseResolver):  # type: ignore[misc]
+    """libyaml's composer, with no implicit types: scalars stay text."""
+
+    def __init__(self, stream: str) -> None:
+        CParser.__init__(self, stream)
+        BaseResolver.__init__(self)
+
+
+def line_of(node: Node) -> int:
+    """Return the line of a node, counted from 1."""
+    return int(node.start_mark.line) + 1
+
+
+def compose(text: str) -> Node | None:
+    """Return the root node of a YAML text, or None when it holds nothing.
+
+    Raises:
+        InventoryError: it is not YAML, holds several documents, or nests too deeply.
+    """
+    _check_depth(text)
+    try:
+        root: Node | None = _Composer(text).get_single_node()
+    except yaml.YAMLError as error:
+        raise _syntax_error(error, text) from error
+    except RecursionError as error:
+        raise InventoryError("the file nests too deeply", hint="flatten it") from error
+    return root
+
+
+def _check_depth(text: str) -> None:
+    """Refuse nesting beyond the bound before the composer, which is recursive, sees it.
+
+    Indentation and brackets are looked at line by line without parsing: brackets in plain text only make
+    the estimate higher, so the bound here is generous and the reader has the exact one.
+    """
+    depth = deepest = 0
+    for character in text:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth = max(0, depth - 1)
+    if deepest > MAX_DEPTH * 10:
+        raise InventoryError(
+            f"brackets open {deepest} levels deep", hint=f"nest at most {MAX_DEPTH} levels"
+        )
+
+
+def _syntax_error(error: yaml.YAMLError, text: str) -> InventoryError:
+    """Turn the parser's complaint into one with a line, a column and a hint."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", "") or getattr(error, "reason", "") or error)
+    if mark is None:
+        return InventoryError(f"not valid YAML: {problem}")
+    line = mark.line + 1
+    lines = text.split("\n")
+    source = lines[mark.line] if mark.line < len(lines) else ""
+    if "expected a single document" in str(getattr(error, "context", "")) + problem:
+        return InventoryError(
+            "the file holds several YAML documents",
+            line=line,
+            hint="keep one; remove the line `---` in the middle",
+        )
+    hint = "look at the line and the one above it for a missing colon, quote or indentation"
+    indentation = source[: len(source) - len(source.lstrip())]
+    if "\t" in indentation:
+        problem, hint = "a tab in the indentation", "indent with blanks"
+    elif "alias" in problem:
+        hint = "define the anchor (&name) above its first use (*name)"
+    elif "{{" in source:
+        hint = 'quote values that start with {{: key: "{{ value }}"'
+    return InventoryError(
+        f"not valid YAML: {problem} (column {mark.column + 1})", line=line, hint=hint
+    )
+
+
+class Reader:
+    """Turns nodes into values and collects what it notices.
+
+    Attributes:
+        findings: duplicate keys and the like, in the order of the file.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.findings: list[Finding] = []
+        self._left = MAX_VALUES
+
+    def entries(self, node: MappingNode, path: str, depth: int = 0) -> Iterator[tuple[str, int, Node]]:
+        """Yield (key, line, value node) of a mapping; merge keys are resolved, duplicates reported.
+
+        The last of several equal keys counts, as in Ansible; each is an error finding nonetheless.
+        """
+        own: dict[str, tuple[int, Node]] = {}
+        merged: dict[str, tuple[int, Node]] = {}
+        for key_node, value_node in node.value:
+            self._spend(key_node)
+            if not isinstance(key_node, ScalarNode):
+                raise _odd_key(key_node, path)
+            key, line = key_node.value, line_of(key_node)
+            if key == "<<" and not key_node.style:
+                for source in self._merge_sources(value_node, path, depth + 1):
+                    for inherited, inherited_line, inherited_node in self.entries(
+                        source, path, depth + 1
+                    ):
+                        merged.setdefault(inherited, (inherited_line, inherited_node))
+                continue
+            if key in own:
+                self.findings.append(
+                    Finding(
+                        "error",
+                        join(path, key),
+                        line,
+                        f"the key {key!r} stands here and in line {own[key][0]}",
+                        "keep one of them",
+                    )
+                )
+            own[key] = (line, value_node)
+        for key, (line, value_node) in merged.items():
+            if key not in own:
+                yield key, line, value_node
+        for key, (line, value_node) in own.items():
+            yield key, line, value_node
+
+    def _merge_sources(self, node: Node, path: str, depth: int) -> list[MappingNode]:
+        """Return the mappings that a merge key names, the winning one first."""
+        if depth > MAX_DEPTH:
+            raise InventoryError("nests too deeply", path=path, line=line_of(node))
+        nodes = node.value if isinstance(node, SequenceNode) else [node]
+        for source in nodes:
+            if not isinstance(source, MappingNode):
+                raise InventoryError(
+                    "a merge key (<<) needs a mapping or a list of mappings",
+                    path=join(path, "<<"),
+                    line=line_of(node),
+                )
+        return list(nodes)
+
+    def value(
+        self,
+        node: Node,
+        kind: str,
+        path: str,
+        choices: tuple[Any, ...] = (),
+        lines: Lines | None = None,
+        place: tuple[str | int, ...] = (),
+    ) -> Any:
+        """Return the plain value of a node.
+
+        Args:
+            node: what was composed.
+            kind: the declared type.
+            path: dotted path of the node in the file.
+            choices: the allowed values of an ``enum``.
+            lines: filled with the line of every key and item below, by its place.
+            place: where the node stands below its variable.
+
+        Raises:
+            InventoryError: too deep, too large, a custom tag, or a key that is no text.
+        """
+        self._spend(node)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, kind, path, choices)
+        if len(place) > MAX_DEPTH:
+            raise InventoryError(
+                f"nests more than {MAX_DEPTH} levels deep", path=path, line=line_of(node)
+            )
+        if node.tag not in _COLLECTION_TAGS:
+            raise _odd_tag(node, path)
+        if isinstance(node, SequenceNode):
+            inner, items = item_type(kind), []
+            for index, item in enumerate(node.value):
+                spot = (*place, index)
+                if lines is not None:
+                    lines[spot] = line_of(item)
+                items.append(self.value(item, inner, f"{path}[{index}]", (), lines, spot))
+            return items
+        out: dict[str, Any] = {}
+        for key, line, value_node in self.entries(node, path, len(place)):
+            spot = (*place, key)
+            if lines is not None:
+                lines[spot] = line
+            found = field_of(kind, key, self.catalogue)
+            out[key] = self.value(
+                value_node, found.type, join(path, key), found.choices, lines, spot
+            )
+        return out
+
+    def _scalar(self, node: ScalarNode, kind: str, path: str, choices: tuple[Any, ...]) -> Any:
+        """Return the value of a scalar node; an explicit tag of YAML's own wins over the type."""
+        if node.tag in _STRING_TAGS:
+            plain = not node.style and node.tag != "!"
+            return scalar(node.value, plain, kind, choices)
+        if node.tag in _PLAIN_TAGS:
+            return scalar(node.value, True, "any")
+        raise _odd_tag(node, path)
+
+    def _spend(self, node: Node) -> None:
+        """Count a value; an alias counts at each use, which is what makes a bomb of aliases big."""
+        self._left -= 1
+        if self._left < 0:
+            raise InventoryError(
+                f"the file expands to more than {MAX_VALUES:,} values",
+                line=line_of(node),
+                hint="remove the aliases that repeat each other (a bomb of aliases, or a mistake)",
+            )
+
+
+def join(path: str, key: str) -> str:
+    """Return the dotted path of a key below another."""
+    return f"{path}.{key}" if path else key
+
+
+def _odd_key(node: Node, path: str) -> InventoryError:
+    """Explain a key that is a mapping or a list: nearly always a template without quotes."""
+    hint = 'quote values that start with {{: key: "{{ value }}"'
+    return InventoryError("a key must be text", path=path, line=line_of(node), hint=hint)
+
+
+def _odd_tag(node: Node, path: str) -> InventoryError:
+    """Explain a tag that only Ansible knows."""
+    tag = str(node.tag)
+    if tag == "!vault":
+        return InventoryError(
+            "Ansible Vault values can't be read here",
+            path=path,
+            line=line_of(node),
+            hint="decrypt it with `ansible-vault decrypt`, then encrypt it with GPG as a PGP message",
+        )
+    return InventoryError(
+        f"the tag {tag.replace(_PREFIX, '!!')} is not supported",
+        path=path,
+        line=line_of(node),
+        hint="write the value without a tag",
+    )
