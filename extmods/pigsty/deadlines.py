@@ -38,6 +38,22 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.replica": 300.0,
         # Patroni reads its file within one cycle of its loop.
         "patroni.reload": 15.0,
+        # The CA's minion compiles its pillar and signs in 1 s; all nodes of a first apply ask.
+        "pki.sign": 60.0,
+        # The admin node downloads every package of the deployment; the others wait for that.
+        "repo.ready": 900.0,
+        # One request for the repository's index: it is a small static file.
+        "repo.request": 5.0,
+        # apt-get, while it downloads the closure of all packages.
+        "repo.apt": 1800.0,
+        # One call of etcd's API: it answers from memory, and writes in milliseconds.
+        "etcd.request": 5.0,
+        # A new etcd cluster needs a majority: other members still install their packages.
+        "etcd.quorum": 300.0,
+        # A member that restarts replays its log and finds the leader.
+        "etcd.healthy": 60.0,
+        # Members restart one after the other, each in turn holds the lock for a few seconds.
+        "etcd.turn": 180.0,
         # One call of systemctl: a start waits for the daemon to say that it is ready (systemd's own limit is 90 s).
         "node.systemctl": 120.0,
         # A check of a configuration or a loading of a kernel module: no wait for anything outside the machine.
@@ -56,7 +72,7 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # How often a run without news asks its minions whether they still work on it …
         "apply.ask": 15.0,
         # … and how many seconds without an answer or a progress event make a minion a lost one.
-        "apply.silence": 90.0,
+        "apply.silence": 60.0,
         # A job's return is in the cache right after its event; a bus that lost the event costs this.
         "apply.look": 5.0,
         # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is shown so.

@@ -8,6 +8,7 @@ from typing import Any
 from pigsty.errors import PillarError
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
+from pigsty.render.certificates import leaves
 from pigsty.topology import Topology
 
 #: Version of the pillar's shape; states refuse a pillar that they don't know.
@@ -45,6 +46,7 @@ def compile_pillar(
         "meta": {
             "admin_ip": topology.admin_ip,
             "ca": site.ca,
+            "certs": {role: leaf.to_dict() for role, leaf in leaves(topology, node).items()},
             "checksum": topology.inventory.checksum,
             "id": minion_id,
             "modules": built,

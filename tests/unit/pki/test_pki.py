@@ -14,11 +14,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 from pigsty import pki
 from pigsty.pki import Leaf, PkiError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-LEAF = Leaf(cn="pg-test-1.pgsql", dns=("localhost", "pg-test"), ips=("10.10.10.11", "::1"), days=365)
+LEAF = Leaf(
+    cn="pg-test-1.pgsql", dns=("localhost", "pg-test"), ips=("10.10.10.11", "::1"), days=365
+)
 
 
 @pytest.fixture(scope="module")

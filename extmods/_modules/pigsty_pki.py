@@ -1,0 +1,122 @@
+"""Certificates: the signer on the admin node's minion, and the request from every other minion.
+
+Peers reach `sign` through the master's `peer` setting. Who asks is known from ``__pub_id`` alone,
+which the master puts into the job after it has checked the asking minion's key; what the caller may
+get is known from the admin's own pillar. So a minion can have its own names signed, nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty import pki
+from pigsty.deadlines import DEADLINES
+
+log = logging.getLogger(__name__)
+
+__virtualname__ = "pigsty_pki"
+
+#: Where `pigsty init` puts the CA; it exists on the admin node only.
+CA = Path("/etc/pigsty/pki")
+
+
+def __virtual__() -> str:
+    """Load everywhere; only the admin node has a key to sign with."""
+    return __virtualname__
+
+
+def sign(role: str, csr: str, **kwargs: Any) -> dict[str, str]:
+    """Sign the certificate of the calling minion for one of its roles.
+
+    Args:
+        role: ``node``, ``pgsql``, ``etcd`` or ``infra``.
+        csr: the request, PEM; only its public key is used.
+        kwargs: what Salt says about the job.
+
+    Returns:
+        ``{"certificate": PEM}``, or ``{"error": why not}``.
+
+    CLI Example: called by minions, through ``publish.publish``.
+    """
+    caller = kwargs.get("__pub_id")
+    if caller is None and "__pub_jid" in kwargs:
+        return {"error": "this call names no minion: let a minion ask for itself"}
+    # The pillar in memory may be older than the inventory: a new node has its grant only in a
+    # fresh one, and a removed node must have lost it.
+    pillar = __pillar__ if caller is None else __salt__["pillar.items"](unmask=True)
+    caller = str(caller or __opts__["id"])
+    try:
+        leaf = _grant(pillar, caller, str(role))
+        key, cert = _authority()
+        signed = pki.sign(key, cert, csr.encode(), leaf, datetime.now(UTC))
+    except (pki.PkiError, CommandExecutionError) as error:
+        log.warning("certificate refused: minion %s, role %s: %s", caller, role, error)
+        return {"error": str(error)}
+    log.info("certificate signed for minion %s, role %s: %s", caller, role, pki.describe(signed))
+    return {"certificate": signed.decode()}
+
+
+def request(role: str, csr: str) -> str:
+    """Have a certificate signed by the CA on the admin node.
+
+    Args:
+        role: one of this node's roles.
+        csr: the request, PEM.
+
+    Returns:
+        The certificate, PEM.
+
+    Raises:
+        CommandExecutionError: the signer refused or didn't answer.
+
+    CLI Example: called by the state ``pigsty_cert.present``.
+    """
+    admin = __pillar__["pigsty"]["meta"]["admin_ip"]
+    if admin == __opts__["id"]:
+        answer: Any = sign(role, csr)
+    else:
+        answers = __salt__["publish.publish"](
+            admin, "pigsty_pki.sign", arg=[role, csr], timeout=int(DEADLINES["pki.sign"])
+        )
+        answer = answers.get(admin) if isinstance(answers, dict) else answers
+    if not isinstance(answer, dict):
+        raise CommandExecutionError(
+            f"the CA on {admin} didn't answer within {DEADLINES['pki.sign']:g} s (deadline "
+            f"pki.sign): is its minion up, and does the master's `peer` setting allow "
+            f"pigsty_pki.sign? It said: {answer!r}"
+        )
+    if "certificate" not in answer:
+        raise CommandExecutionError(f"the CA on {admin} refused: {answer.get('error')}")
+    return str(answer["certificate"])
+
+
+def _grant(pillar: Any, caller: str, role: str) -> pki.Leaf:
+    """Return what the pillar allows a minion to have signed."""
+    try:
+        grants = pillar["pigsty"]["infra"]["pki"]["grants"]
+    except (KeyError, TypeError):
+        raise CommandExecutionError("this minion is not the admin node: it signs nothing") from None
+    if role not in grants.get(caller, {}):
+        raise CommandExecutionError(
+            f"minion {caller} may not have a certificate for the role {role!r}: "
+            "the inventory gives it no such module"
+        )
+    return pki.Leaf.from_dict(grants[caller][role])
+
+
+def _authority() -> tuple[bytes, bytes]:
+    """Return the CA's key and certificate."""
+    key = CA / "ca.key"
+    try:
+        if key.stat().st_mode & 0o077:
+            raise CommandExecutionError(f"{key} can be read by others: chmod 0600 {key}")
+        return key.read_bytes(), (CA / "ca.crt").read_bytes()
+    except OSError as error:
+        raise CommandExecutionError(
+            f"the CA can't be read ({error}): run `pigsty init` on the admin node"
+        ) from error

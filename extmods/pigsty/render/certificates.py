@@ -1,0 +1,108 @@
+"""Which leaf certificates a node may have, and what each of them says.
+
+A role is the module that uses the certificate. Common names hold a dot (``pg-test-1.pgsql``), which
+no name of a PostgreSQL cluster does: etcd takes the common name of a client certificate for a user
+name when the client sends no token, and etcd's users are named after clusters. So a certificate
+opens the connection, and only the password gives rights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+from pigsty.pki import Leaf
+from pigsty.topology import Node, Topology
+
+#: Lifetime of a leaf when the inventory declares none: renewal is part of every apply.
+DAYS = 365
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_INTERVAL = re.compile(r"(\d+)\s*([smhdwy]?)\Z")
+#: What may stand in a certificate as a DNS name.
+_DNS = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\Z")
+
+
+def leaves(topology: Topology, node: Node) -> dict[str, Leaf]:
+    """Return the certificates that a node may have, by role, in the order of their names.
+
+    Args:
+        topology: the deployment.
+        node: one of its nodes.
+
+    Returns:
+        ``node`` for every node; ``pgsql``, ``etcd`` and ``infra`` where the node has that module.
+    """
+    days = lifetime(node)
+    found = {"node": _leaf(node, node.name or node.ip, "node", days, [])}
+    member = topology.pg_instances.get(node.ip)
+    if member is not None:
+        suffix = str(node.vars.get("pg_dns_suffix") or "")
+        names = [member.name, member.cluster, f"{member.name}{suffix}", f"{member.cluster}{suffix}"]
+        if node.vars.get("pg_vip_enabled"):
+            names.append(str(node.vars.get("pg_vip_address") or ""))
+        if node.vars.get("vip_enabled"):
+            names.append(str(node.vars.get("vip_address") or ""))
+        found["pgsql"] = _leaf(node, member.name, "pgsql", days, names)
+    for etcd in topology.etcd:
+        if etcd.ip == node.ip:
+            found["etcd"] = _leaf(node, etcd.name, "etcd", days, [etcd.name])
+    for infra in topology.infra:
+        if infra.ip == node.ip:
+            names = [infra.name, topology.admin_ip, *_portal(node.vars.get("infra_portal"))]
+            found["infra"] = _leaf(node, infra.name, "infra", days, names)
+    return dict(sorted(found.items()))
+
+
+def grants(topology: Topology) -> dict[str, dict[str, Any]]:
+    """Return what the CA may sign for whom: ``{minion id: {role: leaf as plain data}}``."""
+    return {
+        ip: {role: leaf.to_dict() for role, leaf in leaves(topology, node).items()}
+        for ip, node in sorted(topology.nodes.items())
+    }
+
+
+def lifetime(node: Node) -> int:
+    """Return the lifetime of a node's leaves in days, at least one: ``cert_validity`` where it is
+    declared, else :data:`DAYS`.
+    """
+    if "cert_validity" not in node.declared:
+        return DAYS
+    match = _INTERVAL.match(str(node.vars.get("cert_validity", "")).strip())
+    if match is None:
+        return DAYS
+    return max(1, int(match[1]) * _SECONDS[match[2] or "d"] // _SECONDS["d"])
+
+
+def _leaf(node: Node, name: str, role: str, days: int, names: Iterable[str]) -> Leaf:
+    """Return a leaf with its own names, the node's, and those of the loopback."""
+    dns: set[str] = set()
+    ips: set[str] = set()
+    for text in (*names, name, node.name, node.ip, "localhost", "127.0.0.1"):
+        address = _address(text)
+        if address:
+            ips.add(address)
+        elif _DNS.match(text):
+            dns.add(text)
+    return Leaf(cn=f"{name}.{role}", dns=tuple(sorted(dns)), ips=tuple(sorted(ips)), days=days)
+
+
+def _address(text: str) -> str | None:
+    """Return the address in a text such as ``10.10.10.3/24``, or None when it holds none."""
+    try:
+        return str(ip_interface(text).ip if "/" in text else ip_address(text))
+    except ValueError:
+        return None
+
+
+def _portal(portal: Any) -> list[str]:
+    """Return the domains that the portal serves."""
+    names: list[str] = []
+    for server in portal.values() if isinstance(portal, dict) else ():
+        if not isinstance(server, dict):
+            continue
+        more = server.get("domains") or []
+        names += [str(server.get("domain") or "")]
+        names += [str(name) for name in (more if isinstance(more, list) else [more])]
+    return names
