@@ -1,0 +1,279 @@
+"""Patroni's configuration, and the dynamic configuration that a new cluster starts with.
+
+:func:`build` makes it from the pillar's part for Patroni and the facts of the machine. They are
+read on the member when the state runs, not taken from grains on the master: at the first highstate
+of a new node its custom grains don't exist yet, and the size of the data disk is no grain at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from pigsty.errors import PillarError
+from pigsty.render.tuning import Machine, parameters, template_of
+
+#: Where Patroni finds the watchdog.
+WATCHDOG = "/dev/watchdog"
+
+#: Settings that Patroni takes from the DCS only, because all members must agree on them.
+CLUSTER_WIDE = frozenset(
+    {
+        "max_connections",
+        "max_locks_per_transaction",
+        "max_worker_processes",
+        "max_prepared_transactions",
+        "max_wal_senders",
+        "max_replication_slots",
+        "track_commit_timestamp",
+        "wal_keep_segments",
+        "wal_keep_size",
+        "wal_level",
+        "wal_log_hints",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A recovery-time preset of ``pg_rto_plan``.
+
+    Attributes:
+        ttl: seconds until a silent leader's key expires.
+        loop_wait: seconds between two looks of Patroni.
+        retry_timeout: seconds for which the DCS or PostgreSQL may fail to answer.
+        start_timeout: seconds that a crashed leader gets to recover before it is given up.
+        margin: seconds before ``ttl`` at which the watchdog resets the machine.
+        inter: HAProxy's time between checks.
+        fastinter: the same while a server changes its state.
+        downinter: the same while a server is down.
+        rise: good checks until a server is up.
+        fall: bad checks until it is down.
+    """
+
+    ttl: int
+    loop_wait: int
+    retry_timeout: int
+    start_timeout: int
+    margin: int
+    inter: str
+    fastinter: str
+    downinter: str
+    rise: int
+    fall: int
+
+
+def timing(params: Mapping[str, Any]) -> Timing:
+    """Return the preset that ``pg_rto`` names in ``pg_rto_plan``; an unknown name means ``norm``.
+
+    Raises:
+        PillarError: the plan isn't a list of ten values.
+    """
+    plan = params["pg_rto_plan"]
+    name = str(params["pg_rto"])
+    values = plan.get(name, plan.get("norm"))
+    if not isinstance(values, list) or len(values) != 10:
+        raise PillarError(f"pg_rto_plan has no list of ten values for {name!r}")
+    whole = [int(value) for value in values[:5]]
+    return Timing(*whole, *map(str, values[5:8]), *map(int, values[8:]))  # type: ignore[arg-type]
+
+
+def watchdog_mode(params: Mapping[str, Any]) -> str:
+    """Return the wanted watchdog mode: ``crit`` clusters use one where there is one."""
+    mode = str(params["patroni_watchdog_mode"])
+    if mode == "off" and template_of(str(params["pg_conf"])) == "crit":
+        return "automatic"
+    return mode
+
+
+def build(spec: Mapping[str, Any], machine: Machine, *, watchdog: bool) -> dict[str, Any]:
+    """Return the configuration of one member.
+
+    Args:
+        spec: the pillar's ``pigsty:pgsql``.
+        machine: facts of the member; they bear on the member that bootstraps only.
+        watchdog: whether the machine has a watchdog device.
+
+    Returns:
+        What :func:`text` writes. Only the declared primary's has a ``bootstrap`` section, so nobody
+        else can ever initialize the cluster; Patroni ignores the section once the cluster exists.
+
+    Raises:
+        PillarError: a parameter has no meaning for Patroni.
+    """
+    params = spec["params"]
+    patroni = spec["patroni"]
+    config: dict[str, Any] = {
+        "scope": patroni["scope"],
+        "namespace": patroni["namespace"],
+        "name": spec["instance"],
+        "log": {
+            "dir": params["patroni_log_dir"],
+            "file_num": 4,
+            "file_size": 32 * 1024 * 1024,
+            "mode": 0o640,
+        },
+        "restapi": _restapi(spec),
+        "ctl": _ctl(spec),
+        "etcd3": {
+            "hosts": patroni["etcd"],
+            "protocol": "https",
+            "cacert": f"{spec['certificates']}/ca.crt",
+            "cert": f"{spec['certificates']}/server.crt",
+            "key": f"{spec['certificates']}/server.key",
+            "username": patroni["etcd_username"],
+            "password": patroni["etcd_password"],
+        },
+        "tags": patroni["tags"],
+        "watchdog": _watchdog(params, watchdog),
+        "postgresql": _postgresql(spec),
+    }
+    if spec["role"] == "primary":
+        config["bootstrap"] = {"dcs": dynamic(spec, machine), "initdb": _initdb(params)}
+    return config
+
+
+def text(config: Mapping[str, Any]) -> str:
+    """Return a configuration as the text of its file."""
+    body = yaml.safe_dump(dict(config), sort_keys=False, width=100)
+    return f"# Managed by Pigsty: change the inventory instead.\n{body}"
+
+
+def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
+    """Return the dynamic configuration of a new cluster, which lives in the DCS.
+
+    Args:
+        spec: the pillar's ``pigsty:pgsql``.
+        machine: facts of the member that bootstraps.
+    """
+    params = spec["params"]
+    plan = timing(params)
+    strict = template_of(str(params["pg_conf"])) == "crit"
+    settings = parameters(machine, {**params, "pg_cert_dir": spec["certificates"]})
+    own = params["pg_parameters"]
+    settings |= {name: own[name] for name in sorted(CLUSTER_WIDE & set(own))}
+    config: dict[str, Any] = {
+        "ttl": plan.ttl,
+        "loop_wait": plan.loop_wait,
+        "retry_timeout": plan.retry_timeout,
+        "primary_start_timeout": plan.start_timeout,
+        "primary_stop_timeout": 30,
+        "maximum_lag_on_failover": int(params["pg_rpo"]),
+        "maximum_lag_on_syncnode": -1,
+        "synchronous_mode": strict or int(params["pg_rpo"]) == 0,
+        "synchronous_mode_strict": strict,
+        "failsafe_mode": True,
+        "postgresql": {"use_slots": True, "use_pg_rewind": True, "parameters": settings},
+    }
+    if spec["patroni"]["standby_of"]:
+        config["standby_cluster"] = spec["patroni"]["standby_of"]
+    return config
+
+
+def _restapi(spec: Mapping[str, Any]) -> dict[str, Any]:
+    params, patroni = spec["params"], spec["patroni"]
+    address = f"{spec['ip']}:{params['patroni_port']}"
+    config: dict[str, Any] = {
+        "listen": address,
+        "connect_address": address,
+        "authentication": {
+            "username": params["patroni_username"],
+            "password": patroni["password"],
+        },
+        # Who may call what changes something; anybody may look.
+        "allowlist": patroni["allowed"],
+        "allowlist_include_members": True,
+    }
+    if params["patroni_ssl_enabled"]:
+        config |= {
+            "certfile": f"{spec['certificates']}/server.crt",
+            "keyfile": f"{spec['certificates']}/server.key",
+            "cafile": f"{spec['certificates']}/ca.crt",
+            "verify_client": "none",
+        }
+    return config
+
+
+def _ctl(spec: Mapping[str, Any]) -> dict[str, Any]:
+    if not spec["params"]["patroni_ssl_enabled"]:
+        return {}
+    return {"insecure": False, "cacert": f"{spec['certificates']}/ca.crt"}
+
+
+def _watchdog(params: Mapping[str, Any], present: bool) -> dict[str, Any]:
+    mode = watchdog_mode(params)
+    # `required` without a device would keep the member from ever leading: that is what the word
+    # asks for, so it stays; `automatic` without one means no watchdog, which is then written down.
+    if mode == "off" or (mode == "automatic" and not present):
+        return {"mode": "off"}
+    return {"mode": mode, "device": WATCHDOG, "safety_margin": timing(params).margin}
+
+
+def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
+    params, patroni = spec["params"], spec["patroni"]
+    own = params["pg_parameters"]
+    # A file outside the data directory: it is there before the first start, a base backup doesn't
+    # carry it away, and Patroni leaves it alone. Its lines depend on the member's live role.
+    local = {
+        "hba_file": patroni["hba_file"],
+        "unix_socket_directories": params["pg_localhost"],
+        **{name: own[name] for name in sorted(set(own) - CLUSTER_WIDE)},
+    }
+    superuser = {"username": params["pg_dbsu"]}
+    if patroni["superuser_password"]:
+        superuser["password"] = patroni["superuser_password"]
+    replication = {
+        "username": params["pg_replication_username"],
+        "password": patroni["replication_password"],
+    }
+    return {
+        "listen": f"{','.join(patroni['listen'])}:{params['pg_port']}",
+        "connect_address": f"{spec['ip']}:{params['pg_port']}",
+        "use_unix_socket": True,
+        "use_unix_socket_repl": True,
+        "data_dir": params["pg_data"],
+        "bin_dir": params["pg_bin_dir"],
+        "pgpass": patroni["pgpass"],
+        "authentication": {
+            "superuser": superuser,
+            "replication": replication,
+            # The replication user also rewinds: the rules let it into the database `postgres`.
+            "rewind": dict(replication),
+        },
+        "parameters": local,
+        "remove_data_directory_on_rewind_failure": True,
+        "remove_data_directory_on_diverged_timelines": False,
+        "create_replica_methods": ["basebackup"],
+        "basebackup": [{"max-rate": "1000M"}, {"checkpoint": "fast"}],
+    }
+
+
+def _initdb(params: Mapping[str, Any]) -> list[Any]:
+    locale = str(params["pg_locale"])
+    options: list[Any] = [
+        {"encoding": params["pg_encoding"]},
+        {"locale": locale},
+        {"lc-collate": params["pg_lc_collate"]},
+        {"lc-ctype": params["pg_lc_ctype"]},
+        # Nobody uses the pg_hba.conf that initdb writes; should anybody, it must not say `trust`.
+        {"auth-local": "peer"},
+        {"auth-host": "scram-sha-256"},
+    ]
+    if int(params["pg_version"]) >= 17 and locale in _BUILTIN_LOCALES:
+        # Sorts by code point and never changes with the C library's version.
+        options += [{"locale-provider": "builtin"}, {"builtin-locale": _BUILTIN_LOCALES[locale]}]
+    if params["pg_checksum"] or template_of(str(params["pg_conf"])) == "crit":
+        options.append("data-checksums")
+    return options
+
+
+#: Locales that PostgreSQL 17 brings itself, by the names that inventories use.
+_BUILTIN_LOCALES: Mapping[str, str] = {
+    "C": "C",
+    "C.UTF-8": "C.UTF-8",
+    "C.UTF8": "C.UTF-8",
+    "C.utf8": "C.UTF-8",
+}
