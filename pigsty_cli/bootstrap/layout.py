@@ -1,0 +1,18 @@
+"""Where things are on a Pigsty machine, and where this repository is on the one at hand."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+SOURCE = "/opt/pigsty/src"
+VENV = "/opt/pigsty/venv"
+PYCACHE = "/var/cache/pigsty/pycache"
+INVENTORY = "/etc/pigsty/pigsty.yml"
+SECRET_KEY = "/etc/pigsty/secret.key"  # noqa: S105 - a path
+CA_KEY = "/etc/pigsty/pki/ca.key"
+CA_CERTIFICATE = "/etc/pigsty/pki/ca.crt"
+MASTER_PKI = "/etc/salt/pki/master"
+MINION_PKI = "/etc/salt/pki/minion"
+UNITS = "/etc/systemd/system"
+ENABLED = f"{UNITS}/multi-user.target.wants"
+COMMANDS = "/usr/local/bin"

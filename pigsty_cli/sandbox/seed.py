@@ -1,0 +1,88 @@
+"""What a node's disk gets before it boots: its name, its address, the admin node's way out, Salt."""
+
+import secrets
+from pathlib import Path
+
+from pigsty_cli.bootstrap import admin, layout, minion, settings
+from pigsty_cli.bootstrap.files import Tree
+from pigsty_cli.sandbox import network
+from pigsty_cli.sandbox.node import Node
+from pigsty_cli.sandbox.spec import NodeSpec, SandboxSpec
+
+PIGSTY = f"""#!{layout.VENV}/bin/python
+from pigsty_cli.main import main
+
+main()
+"""
+
+
+def machine(tree: Tree, node: NodeSpec, spec: SandboxSpec) -> None:
+    """Make a disk that of one machine; what states may change later is written only once.
+
+    Args:
+        tree: its files.
+        node: which machine it is.
+        spec: all of them.
+    """
+    is_admin = node.host == spec.admin
+    gateway = f"Gateway={spec.gateway}\n" if is_admin else ""
+    tree.write(
+        "/etc/systemd/network/10-sandbox.network",
+        f"[Match]\nName=host0\n\n[Network]\nAddress={node.host}/24\n{gateway}"
+        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n",
+        0o644,
+    )
+    done = "/var/lib/pigsty/.seeded"
+    if tree.exists(done):
+        return
+    # With an empty machine-id systemd would treat each boot as the first one of all.
+    tree.write("/etc/machine-id", secrets.token_hex(16) + "\n", 0o444)
+    tree.write("/etc/hostname", f"{node.name}\n", 0o644)
+    tree.write("/etc/hosts", f"127.0.0.1 localhost\n{node.host} {node.name}\n", 0o644)
+    servers = network.resolvers() if is_admin else []
+    tree.write("/etc/resolv.conf", "".join(f"nameserver {server}\n" for server in servers), 0o644)
+    if not is_admin:
+        for path in (
+            tree.path("/etc/apt/sources.list"),
+            *tree.path("/etc/apt/sources.list.d").glob("*"),
+        ):
+            path.unlink(missing_ok=True)
+    tree.write(done, "", 0o644)
+
+
+def salt(trees: dict[str, Tree], spec: SandboxSpec, inventory: bytes | None) -> None:
+    """Make one disk that of the admin node and all of them minions that it knows.
+
+    Args:
+        trees: the disks by host.
+        spec: the nodes.
+        inventory: its text; None keeps what the admin node has.
+
+    Raises:
+        BootstrapError: the inventory can't be read, or the CA is not whole.
+    """
+    head = trees[spec.admin]
+    read = settings.read(Path(spec.inventory))
+    if inventory is None and not head.exists(layout.INVENTORY):
+        inventory = Path(spec.inventory).read_bytes()
+    master_key = admin.prepare(head, read, inventory=inventory)
+    head.write(f"{layout.COMMANDS}/pigsty", PIGSTY, 0o755)
+    for host, tree in trees.items():
+        if host != spec.admin:
+            public = minion.prepare(tree, host=host, master=spec.admin, master_key=master_key)
+            admin.accept(head, host, public)
+
+
+def restart_changed(node: Node, tree: Tree) -> None:
+    """Restart the Salt services of a running node whose files changed.
+
+    Args:
+        node: a running node.
+        tree: its files, with the changes that were made.
+    """
+    if any(path.startswith(layout.UNITS) for path in tree.changes):
+        node.run(["systemctl", "daemon-reload"])
+    for service in ("salt-master", "salt-minion"):
+        kind = service.removeprefix("salt-")
+        if any(kind in path for path in tree.changes):
+            node.run(["systemctl", "restart", f"{service}.service"])
