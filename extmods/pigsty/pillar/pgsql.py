@@ -1,0 +1,291 @@
+"""Pillar of a PostgreSQL member: all that can be decided without looking at the machine.
+
+``cluster``, ``instance``, ``seq``, ``role``, ``ip``, ``offline``
+    identity; ``role`` is the written one, which only says who bootstraps.
+``params``
+    PGSQL parameters that the states and renderers use as they are.
+``packages``, ``platform``
+    packages to install, and the operating system's paths and units.
+``directories``
+    where the cluster's files are; ``certificates``, where its certificate and key are.
+``patroni``
+    what its configuration needs besides: peers, passwords, tags.
+``hba``
+    compiled rules of ``postgres`` and ``pgbouncer``, each with the role that it is limited to.
+``pgbouncer``
+    the texts of its files; ``services``, those of HAProxy's files.
+``objects``
+    roles and databases, made by :mod:`pigsty.sql.desired`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pigsty.errors import PillarError
+from pigsty.pillar.site import Site
+from pigsty.platform import Platform
+from pigsty.render import hba, pgbouncer, services
+from pigsty.sql import desired, passwords
+from pigsty.topology import Node, PgCluster, PgInstance, Topology
+
+#: Below the link ``/pg``; upstream's tools and people expect it there.
+HOME = "/pg"
+CERTIFICATES = f"{HOME}/cert"
+HBA_FILE = f"{HOME}/conf/pg_hba.conf"
+
+#: Parameters that the member's states use under their own names. None of them is a secret.
+PARAMETERS = (
+    "patroni_enabled",
+    "patroni_log_dir",
+    "patroni_mode",
+    "patroni_port",
+    "patroni_ssl_enabled",
+    "patroni_username",
+    "patroni_watchdog_mode",
+    "pg_bin_dir",
+    "pg_checksum",
+    "pg_conf",
+    "pg_data",
+    "pg_dbsu",
+    "pg_dbsu_home",
+    "pg_dbsu_sudo",
+    "pg_dbsu_uid",
+    "pg_default_service_dest",
+    "pg_dummy_filesize",
+    "pg_encoding",
+    "pg_io_method",
+    "pg_lc_collate",
+    "pg_lc_ctype",
+    "pg_libs",
+    "pg_locale",
+    "pg_localhost",
+    "pg_log_dir",
+    "pg_max_conn",
+    "pg_parameters",
+    "pg_port",
+    "pg_primary_db",
+    "pg_pwd_enc",
+    "pg_replication_username",
+    "pg_rpo",
+    "pg_rto",
+    "pg_rto_plan",
+    "pg_shared_buffer_ratio",
+    "pg_storage_type",
+    "pg_version",
+    "pgbouncer_enabled",
+    "pgbouncer_log_dir",
+    "pgbouncer_port",
+)
+
+
+def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> dict[str, Any]:
+    """Return the pillar's ``pgsql`` key of one member.
+
+    Args:
+        topology: the deployment.
+        node: the member's machine.
+        site: the deployment's key.
+        platform: the machine's operating system.
+
+    Raises:
+        PillarError: a parameter means nothing to the daemons; the text says which and why.
+    """
+    member = topology.pg_instances[node.ip]
+    cluster = topology.pg_clusters[member.cluster]
+    params = node.vars
+    version = int(params["pg_version"])
+    objects = desired.pillar(topology, node, site)
+    data: Mapping[str, Any] = platform.modules.get("pgsql", {})
+    tokens = [*(params["pg_packages"] or []), *(params["pg_extensions"] or [])]
+    main = f"{params['pg_fs_main']}/{cluster.name}-{version}"
+    return {
+        "certificates": CERTIFICATES,
+        "cluster": cluster.name,
+        "directories": {
+            "backup": f"{params['pg_fs_backup']}/{cluster.name}-{version}/backup",
+            "home": HOME,
+            "main": main,
+            "programs": str(data["pg_home"]).replace("$v", str(version)),
+        },
+        "hba": _hba(topology, cluster, node),
+        "instance": member.name,
+        "ip": member.ip,
+        "objects": objects,
+        "offline": member.offline,
+        "packages": platform.packages(tokens, version),
+        "params": {name: params[name] for name in PARAMETERS},
+        "patroni": _patroni(topology, member, site),
+        "pgbouncer": _pgbouncer(node, objects, str(data["pgbouncer_pidfile"])),
+        "platform": {name: value for name, value in data.items() if name != "packages"},
+        "role": member.role,
+        "seq": member.seq,
+        "services": _services(topology, cluster, node),
+    }
+
+
+def listen(params: Mapping[str, Any], ip: str) -> list[str]:
+    """Return the addresses of ``pg_listen`` with its tokens replaced, each once.
+
+    ``${ip}`` is the host's address, ``${lo}`` the loopback, ``${vip}`` the cluster's floating
+    address (left out where there is none).
+    """
+    vip = str(params["pg_vip_address"] or "").partition("/")[0]
+    tokens = {"${ip}": ip, "${lo}": "127.0.0.1"}
+    tokens["${vip}"] = vip if params["pg_vip_enabled"] and not vip.startswith("127.0.0.") else ""
+    entries = str(params["pg_listen"] or "0.0.0.0").split(",")  # noqa: S104
+    found = [tokens.get(entry.strip(), entry.strip()) for entry in entries]
+    return list(dict.fromkeys(address for address in found if address)) or [ip]
+
+
+def patroni_password(cluster: PgCluster, site: Site) -> str:
+    """Return the password of a cluster's REST API."""
+    declared = cluster.vars["patroni_password"]
+    return str(declared) if declared else site.secret(cluster.name, "patroni_password")
+
+
+def etcd_password(cluster: PgCluster, site: Site) -> str:
+    """Return the password of a cluster's etcd user."""
+    declared = cluster.vars["pg_etcd_password"]
+    return str(declared) if declared else site.secret(cluster.name, "pg_etcd_password")
+
+
+def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, Any]:
+    cluster = topology.pg_clusters[member.cluster]
+    params = member.vars
+    if not topology.etcd:
+        raise PillarError(
+            f"cluster {cluster.name} needs an etcd to agree on its leader: add a group `etcd`"
+        )
+    allowed = {topology.admin_ip: None}
+    allowed |= dict.fromkeys(infra.ip for infra in topology.infra)
+    allowed |= dict.fromkeys(peer.ip for peer in cluster.members)
+    return {
+        "allowed": list(allowed),
+        "etcd": [f"{etcd.ip}:{etcd.node.vars['etcd_port']}" for etcd in topology.etcd],
+        "etcd_password": etcd_password(cluster, site),
+        "etcd_username": cluster.name,
+        "hba_file": HBA_FILE,
+        "listen": listen(params, member.ip),
+        # The path in the DCS is <namespace>/<cluster>/; its etcd user may see nothing else.
+        "namespace": f"/{str(params['pg_namespace']).strip('/')}/",
+        "password": patroni_password(cluster, site),
+        "peers": [{"instance": peer.name, "ip": peer.ip} for peer in cluster.members],
+        "pgpass": f"{HOME}/conf/patroni.pgpass",
+        "replication_password": passwords.password(
+            topology, cluster.name, site, "pg_replication_password"
+        ),
+        "scope": cluster.name,
+        "standby_of": _standby_of(member),
+        "superuser_password": passwords.password(topology, cluster.name, site, "pg_dbsu_password"),
+        "tags": _tags(topology, member),
+    }
+
+
+def _standby_of(member: PgInstance) -> dict[str, Any] | None:
+    """Return what a standby cluster follows: its "primary" has an upstream."""
+    params = member.vars
+    if member.role != "primary" or not params["pg_upstream"]:
+        return None
+    upstream: dict[str, Any] = {
+        "host": params["pg_upstream"],
+        "port": params["pg_port"],
+        "create_replica_methods": ["basebackup"],
+    }
+    if params["pg_delay"] and str(params["pg_delay"]) != "0":
+        upstream["recovery_min_apply_delay"] = params["pg_delay"]
+    return upstream
+
+
+def _tags(topology: Topology, member: PgInstance) -> dict[str, Any]:
+    # An offline member serves long queries, a delayed one the past: neither may be elected, nor be
+    # the one whose acknowledgement a commit waits for.
+    aside = member.role in ("offline", "delayed")
+    tags: dict[str, Any] = {
+        "nofailover": aside,
+        "nosync": aside,
+        "clonefrom": not aside,
+        "noloadbalance": False,
+    }
+    upstream = topology.pg_instances.get(str(member.vars["pg_upstream"] or ""))
+    if member.role != "primary" and upstream is not None and upstream.cluster == member.cluster:
+        tags["replicatefrom"] = upstream.name
+    return tags
+
+
+def _hba(topology: Topology, cluster: PgCluster, node: Node) -> dict[str, Any]:
+    params = node.vars
+    context = hba.Context(
+        users={
+            "dbsu": params["pg_dbsu"],
+            "repl": params["pg_replication_username"],
+            "monitor": params["pg_monitor_username"],
+            "admin": params["pg_admin_username"],
+        },
+        admin=topology.admin_ip,
+        infra=tuple(infra.ip for infra in topology.infra),
+        cluster=tuple(member.ip for member in cluster.members),
+        intranet=tuple(params["node_firewall_intranet"] or []),
+        password=params["pg_pwd_enc"],
+    )
+    postgres = [*(params["pg_default_hba_rules"] or []), *(params["pg_hba_rules"] or [])]
+    pooler = [*(params["pgb_default_hba_rules"] or []), *(params["pgb_hba_rules"] or [])]
+    return {
+        "offline_query": bool(params["pg_offline_query"]),
+        "pgbouncer": hba.compile_rules(pooler, context, pgbouncer=True),
+        "postgres": hba.compile_rules(postgres, context),
+    }
+
+
+def _pgbouncer(node: Node, objects: Mapping[str, Any], pidfile: str) -> dict[str, Any]:
+    params = node.vars
+    logins = _logins(node, objects)
+    return {
+        "databases": pgbouncer.databases(params),
+        "ini": pgbouncer.ini(params, listen(params, node.ip), CERTIFICATES, pidfile),
+        "userlist": pgbouncer.userlist(logins),
+        "useropts": pgbouncer.user_options(logins),
+    }
+
+
+def _logins(node: Node, objects: Mapping[str, Any]) -> list[pgbouncer.Login]:
+    """Return who may come through PgBouncer: system users, and users marked ``pgbouncer: true``.
+
+    With ``pgbouncer_auth_query`` business users are looked up in the database instead.
+    """
+    params = node.vars
+    verifiers = {role["name"]: str(role.get("password") or "") for role in objects["roles"]}
+    # The superuser comes by the socket as the system's user; it has no password to compare.
+    dbsu = str(objects["dbsu"])
+    logins = {dbsu: pgbouncer.Login(dbsu, verifiers.get(dbsu, ""), {})}
+    system = {str(objects["admin"]), str(objects["monitor"])}
+    renamed = {"dbuser_dba": objects["admin"], "dbuser_monitor": objects["monitor"]}
+    for role in params["pg_default_roles"] or []:
+        name = str(role["name"])
+        if "pg_default_roles" not in node.declared:
+            name = str(renamed.get(name, name))
+        if role.get("pgbouncer") and verifiers.get(name):
+            logins[name] = pgbouncer.Login(name, verifiers[name], role)
+    for role in params["pg_users"] or []:
+        name = str(role["name"])
+        wanted = role.get("pgbouncer") and not params["pgbouncer_auth_query"]
+        if role.get("state") == "absent":
+            logins.pop(name, None)
+        elif (wanted or name in system) and verifiers.get(name):
+            logins[name] = pgbouncer.Login(name, verifiers[name], role)
+    return list(logins.values())
+
+
+def _services(topology: Topology, cluster: PgCluster, node: Node) -> dict[str, Any]:
+    """Return the service files that this member's HAProxy carries.
+
+    With ``pg_service_provider`` the hosts of that group carry them, and members outside it nothing.
+    """
+    provider = str(node.vars["pg_service_provider"] or "")
+    group = topology.groups.get(provider, ()) if provider else ()
+    carried = not group or node.ip in group
+    return {
+        "files": services.files(cluster) if carried else {},
+        "prefix": f"{cluster.name}-",
+    }

@@ -1,0 +1,199 @@
+"""PgBouncer's files: its settings, the databases it passes on, its users and their verifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pigsty.errors import PillarError
+
+DIRECTORY = "/etc/pgbouncer"
+_BANNER = "; Managed by Pigsty: change the inventory instead."
+
+#: Key of a database in the inventory: option of PgBouncer's database line.
+DATABASE_OPTIONS: Mapping[str, str] = {
+    "pool_auth_user": "auth_user",
+    "pool_mode": "pool_mode",
+    "pool_size": "pool_size",
+    "pool_size_min": "min_pool_size",
+    "pool_reserve": "reserve_pool",
+    "pool_connlimit": "max_db_connections",
+}
+#: Key of a user in the inventory: option of PgBouncer's user line.
+USER_OPTIONS: Mapping[str, str] = {
+    "pool_mode": "pool_mode",
+    "pool_connlimit": "max_user_connections",
+}
+#: Settings that PgBouncer reads at its start only; a change of another needs but a reload.
+RESTART_ONLY = (
+    "listen_addr",
+    "listen_port",
+    "unix_socket_dir",
+    "logfile",
+    "pidfile",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user that may come through PgBouncer.
+
+    Attributes:
+        name: role name.
+        verifier: what ``pg_authid`` holds for it, or "" for one that needs no password.
+        options: keys of :data:`USER_OPTIONS` with their values.
+    """
+
+    name: str
+    verifier: str
+    options: Mapping[str, Any]
+
+
+def ini(params: Mapping[str, Any], listen: Iterable[str], certificates: str, pidfile: str) -> str:
+    """Return ``pgbouncer.ini``.
+
+    Args:
+        params: the PGSQL parameters of the member.
+        listen: addresses to listen on, as PostgreSQL does.
+        certificates: directory of the member's certificate and key.
+        pidfile: where the package's unit expects the process id.
+    """
+    settings = {
+        "logfile": f"{params['pgbouncer_log_dir']}/pgbouncer.log",
+        "pidfile": pidfile,
+        "listen_addr": ",".join(listen),
+        "listen_port": params["pgbouncer_port"],
+        "unix_socket_dir": params["pg_localhost"],
+        "unix_socket_mode": "0777",
+        "auth_type": "hba",
+        "auth_file": f"{DIRECTORY}/userlist.txt",
+        "auth_hba_file": f"{DIRECTORY}/pgb_hba.conf",
+        **_lookup(params),
+        "admin_users": params["pg_dbsu"],
+        "stats_users": f"{params['pg_monitor_username']}, {params['pg_admin_username']}",
+        "pool_mode": params["pgbouncer_poolmode"],
+        "max_client_conn": 20000,
+        "default_pool_size": 50,
+        "reserve_pool_size": 30,
+        "reserve_pool_timeout": 1,
+        "max_db_connections": 100,
+        "max_user_connections": 100,
+        "max_prepared_statements": 256,
+        "server_lifetime": 600,
+        "server_idle_timeout": 600,
+        "server_connect_timeout": 5,
+        "query_wait_timeout": 120,
+        "server_check_delay": 30,
+        # A session's leftovers only matter where a session keeps its server connection.
+        "server_reset_query": "DISCARD ALL",
+        "server_reset_query_always": 0,
+        "ignore_startup_parameters": ", ".join(map(str, params["pgbouncer_ignore_param"] or [])),
+        "log_connections": 0,
+        "log_disconnections": 0,
+        "application_name_add_host": 0,
+        **_tls(str(params["pgbouncer_sslmode"]), certificates),
+    }
+    lines = [
+        _BANNER,
+        "[databases]",
+        f"%include {DIRECTORY}/database.txt",
+        "",
+        "[users]",
+        f"%include {DIRECTORY}/useropts.txt",
+        "",
+        "[pgbouncer]",
+        *(f"{key} = {value}" for key, value in settings.items() if value != ""),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def databases(params: Mapping[str, Any]) -> str:
+    """Return ``database.txt``: ``postgres`` and every database that isn't kept out.
+
+    Raises:
+        PillarError: a name or option that PgBouncer's format can't carry.
+    """
+    host = str(params["pgbouncer_redirect_to"] or params["pg_localhost"])
+    target = f"host={host} port={params['pg_port']}"
+    lines = {"postgres": f"postgres = {target}"}
+    for database in params["pg_databases"] or []:
+        name = str(database["name"])
+        if database.get("state") == "absent" or not database.get("pgbouncer", True):
+            lines.pop(name, None)
+            continue
+        options = _options(database, DATABASE_OPTIONS)
+        lines[name] = f"{_quoted(name)} = {' '.join([target, *options])}"
+    return "\n".join([_BANNER, *lines.values()]) + "\n"
+
+
+def user_options(logins: Iterable[Login]) -> str:
+    """Return ``useropts.txt``: the pool options of users that have some."""
+    lines = [
+        f"{_quoted(login.name)} = {' '.join(_options(login.options, USER_OPTIONS))}"
+        for login in logins
+        if _options(login.options, USER_OPTIONS)
+    ]
+    return "\n".join([_BANNER, *lines]) + "\n"
+
+
+def userlist(logins: Iterable[Login]) -> str:
+    """Return ``userlist.txt``: a line per user with its verifier, never a plain password."""
+    lines = [f'"{_escaped(login.name)}" "{_escaped(login.verifier)}"' for login in logins]
+    return "\n".join(lines) + "\n"
+
+
+def restart_only(text: str) -> dict[str, str]:
+    """Return those settings of an ini text that a reload doesn't bring into effect."""
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith(";"))
+    found = {key.strip(): value.strip() for key, equals, value in pairs if equals}
+    return {key: found[key] for key in RESTART_ONLY if key in found}
+
+
+def _lookup(params: Mapping[str, Any]) -> dict[str, Any]:
+    if not params["pgbouncer_auth_query"]:
+        return {}
+    return {
+        "auth_user": params["pg_monitor_username"],
+        "auth_query": "SELECT username, password FROM monitor.pgbouncer_auth($1)",
+    }
+
+
+def _tls(mode: str, certificates: str) -> dict[str, Any]:
+    if mode == "disable":
+        return {"client_tls_sslmode": mode}
+    return {
+        "client_tls_sslmode": mode,
+        "client_tls_key_file": f"{certificates}/server.key",
+        "client_tls_cert_file": f"{certificates}/server.crt",
+        "client_tls_ca_file": f"{certificates}/ca.crt",
+        "client_tls_protocols": "secure",
+    }
+
+
+def _options(source: Mapping[str, Any], table: Mapping[str, str]) -> list[str]:
+    found = []
+    for key, option in table.items():
+        value = source.get(key)
+        if value is None:
+            continue
+        text = str(value)
+        if not text or any(sign in text for sign in " '\"\n=;"):
+            raise PillarError(f"{key}: {text!r} can't stand in PgBouncer's configuration")
+        found.append(f"{option}={text}")
+    return found
+
+
+def _quoted(name: str) -> str:
+    """Return a name as the left side of an ini line."""
+    if not name.isprintable() or not name:
+        raise PillarError(f"{name!r} can't stand in PgBouncer's configuration")
+    if name.replace("_", "a").replace("-", "a").replace(".", "a").isalnum():
+        return name
+    return '"' + _escaped(name) + '"'
+
+
+def _escaped(text: str) -> str:
+    if not text.isprintable():
+        raise PillarError("a name or verifier has characters that PgBouncer's files can't hold")
+    return text.replace('"', '""')
