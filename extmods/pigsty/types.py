@@ -150,7 +150,7 @@ def _enum(text: str, choices: tuple[Any, ...]) -> Any:
                 if choice in words:
                     return choice
     for choice in choices:
-        if str(choice) == text:
+        if str(choice).lower() == word:
             return choice
     return _int(text)
 

@@ -21,6 +21,15 @@ IDENTITY = (
     "minio_seq", "redis_cluster", "redis_node", "nodename", "node_cluster", "node_id_from_pg",
 )  # fmt: skip
 
+#: Names under which inventories since 3 refer to the operating system's own defaults.
+DEFAULTS = {
+    "repo_packages_default": "repo_packages",
+    "repo_extra_packages_default": "repo_extra_packages",
+    "repo_upstream_default": "repo_upstream",
+    "node_packages_default": "node_default_packages",
+    "infra_packages_default": "infra_packages",
+}
+
 
 class Deployment:
     """What the variables of all hosts share.
@@ -193,6 +202,9 @@ class HostVars(Mapping[str, Any]):
             return sorted(group for group in chain if group != "all")
         if name == "hostvars":
             return _AllHosts(self._deployment, active)
+        known = self._deployment.catalogue.get(DEFAULTS.get(name, ""))
+        if known is not None:
+            return known.default
         raise KeyError(name)
 
 
