@@ -1,0 +1,112 @@
+"""Tags and payloads of our events, typed.
+
+The bus is at-most-once and an accepted minion can forge a tag, so an event is a hint to look and
+never a command: nothing here carries a result that anybody acts on. Whoever reads an event takes
+the sender from ``data["id"]``, which the master sets from the authenticated connection, and nothing
+from the tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+#: Every kind of event and its tag. Braces hold what the tag itself names.
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "pgsql.leader": "pigsty/pgsql/{cluster}/leader",
+        "pgsql.member": "pigsty/pgsql/{cluster}/member",
+        "node.join": "pigsty/node/{id}/join",
+        "node.leave": "pigsty/node/{id}/leave",
+        "inventory.changed": "pigsty/inventory/changed",
+        "alert.firing": "pigsty/alert/{name}/firing",
+        "alert.resolved": "pigsty/alert/{name}/resolved",
+        "drift": "pigsty/drift/{id}",
+        "apply.begin": "pigsty/apply/node/begin",
+        "apply.step": "pigsty/apply/node/step",
+        "apply.end": "pigsty/apply/node/end",
+    }
+)
+
+_FIELD = re.compile(r"\\{(\w+)\\}")
+_TAGS_RE = {
+    kind: re.compile("^" + _FIELD.sub(r"(?P<\1>[^/]+)", re.escape(tag)) + "$")
+    for kind, tag in TAGS.items()
+}
+#: Longest text of an event that is shown to a person.
+TEXT_LENGTH = 120
+
+
+def tag(kind: str, **parts: str) -> str:
+    """Return the tag of an event.
+
+    Args:
+        kind: a key of :data:`TAGS`.
+        parts: what stands in the tag's braces.
+
+    Raises:
+        KeyError: there is no such kind, or a part is missing.
+        ValueError: a part is empty or holds a slash, which would make another tag of it.
+    """
+    for name, value in parts.items():
+        if not value or "/" in value:
+            raise ValueError(f"{name}={value!r} can't stand in an event's tag")
+    return TAGS[kind].format(**parts)
+
+
+def parse(text: str) -> tuple[str, dict[str, str]] | None:
+    """Return the kind of a tag and what its braces held, or None when the tag isn't one of ours."""
+    for kind, pattern in _TAGS_RE.items():
+        if match := pattern.match(text):
+            return kind, match.groupdict()
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """How far a minion is with its states.
+
+    Attributes:
+        id: the minion, as the master authenticated it.
+        jid: the Salt job it belongs to.
+        done: states that are finished.
+        total: states of the run; 0 while they are still compiled.
+        changed: finished states that changed (or would change) something.
+        failed: finished states that failed.
+        state: id of the state that runs now, "" between two.
+    """
+
+    id: str
+    jid: str
+    done: int
+    total: int
+    changed: int
+    failed: int
+    state: str
+
+    @classmethod
+    def from_event(cls, text: str, event: Any) -> ApplyStep | None:
+        """Read an event of the master's bus; None when it is no step, or not a well-formed one.
+
+        Args:
+            text: the event's tag.
+            event: its data, ``{"id": …, "data": {…}}`` as the master wraps what a minion sends.
+        """
+        if not text.startswith("pigsty/apply/node/") or not isinstance(event, Mapping):
+            return None
+        data, sender = event.get("data"), event.get("id")
+        if not isinstance(data, Mapping) or not isinstance(sender, str):
+            return None
+        counts = [data.get(key) for key in ("done", "total", "changed", "failed")]
+        if not all(type(count) is int and 0 <= count < 1_000_000 for count in counts):
+            return None
+        return cls(sender, str(data.get("jid", "")), *counts, printable(data.get("state", "")))
+
+
+def printable(value: Any) -> str:
+    """Return text as one line that can't move a terminal's cursor."""
+    text = "".join(char if char.isprintable() else " " for char in str(value))
+    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"

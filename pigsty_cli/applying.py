@@ -1,0 +1,231 @@
+"""One run of `pigsty apply`: who is there, what is missing there, then the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pigsty import returns
+from pigsty.deadlines import DEADLINES
+from pigsty.returns import HostResult
+from pigsty.targets import Job, jobs
+from pigsty.topology import Topology
+from pigsty_cli.jobs import Bus, Display, Follower
+from pigsty_cli.saltapi import Published
+
+#: The executor that reports progress, synced from `extmods/_executors`.
+EXECUTOR = "pigsty_progress"
+#: One question that a minion answers without touching anything: is it there, does it run states
+#: already, and which of our modules does it have?
+PRESENCE = ("saltutil.is_running", "saltutil.list_extmods")
+_SYNC = ("saltutil.sync_all", "saltutil.refresh_modules")
+#: Copy what is new, and only then let the minion's main process read it, waiting until it has.
+_SYNC_ARGUMENTS = [
+    [{"refresh": False, "__kwarg__": True}],
+    [{"async": False, "__kwarg__": True}],
+]
+
+
+class Master(Bus, Protocol):
+    """What is needed of the Salt master (see :class:`pigsty_cli.saltapi.Master`)."""
+
+    def publish(
+        self,
+        hosts: Sequence[str],
+        function: str | Sequence[str],
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+        executor: str = "",
+    ) -> Published:
+        """Start a job."""
+
+    def collect(self, job: Published, deadline: Callable[[str], float]) -> dict[str, Any]:
+        """Wait for the returns of a quick job."""
+
+    def connected(self) -> frozenset[str]:
+        """Return the addresses that are connected."""
+
+
+class Screen(Display, AbstractContextManager[Any], Protocol):
+    """A display that is drawn within a ``with`` statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to do.
+
+    Attributes:
+        topology: the deployment.
+        hosts: who is meant, in the order of the inventory.
+        modules: which modules, none for all that a host has.
+        test: only look.
+    """
+
+    topology: Topology
+    hosts: tuple[str, ...]
+    modules: tuple[str, ...]
+    test: bool
+
+
+@dataclass(slots=True)
+class Presence:
+    """Who is there.
+
+    Attributes:
+        up: hosts whose minion answered.
+        missing: the others, and why.
+        busy: hosts that run states already, and which job.
+        bare: hosts that lack our modules.
+    """
+
+    up: tuple[str, ...]
+    missing: dict[str, str] = field(default_factory=dict)
+    busy: dict[str, str] = field(default_factory=dict)
+    bare: tuple[str, ...] = ()
+
+
+def presence(master: Master, hosts: Sequence[str], own: str) -> Presence:
+    """Ask who is there; who has no connection is known at once, without a time-out.
+
+    Args:
+        master: the Salt master.
+        hosts: minion ids, which are addresses.
+        own: the admin node, whose minion may connect from any address of this machine.
+    """
+    asked = master.publish(hosts, PRESENCE, [["state.*"], []])
+    connected = master.connected() | {own}
+
+    def deadline(host: str) -> float:
+        return DEADLINES["apply.presence" if host in connected else "apply.stranger"]
+
+    answers = master.collect(asked, deadline)
+    found = Presence(up=tuple(host for host in hosts if host in answers))
+    for host in hosts:
+        if host not in asked.minions:
+            found.missing[host] = "this master has accepted no key of it"
+        elif host not in answers and host not in connected:
+            found.missing[host] = "its minion isn't connected"
+        elif host not in answers:
+            found.missing[host] = f"its minion didn't answer within {deadline(host):g} s"
+    found.busy = {h: text for h in found.up if (text := _busy(answers[h]))}
+    found.bare = tuple(host for host in found.up if _bare(answers[host]))
+    return found
+
+
+def _busy(answer: Any) -> str:
+    running = answer.get(PRESENCE[0]) if isinstance(answer, Mapping) else None
+    jobs_there = running if isinstance(running, list) else []
+    return ", ".join(
+        f"{job.get('fun')} (job {job.get('jid')})" for job in jobs_there if isinstance(job, Mapping)
+    )
+
+
+def _bare(answer: Any) -> bool:
+    synced = answer.get(PRESENCE[1]) if isinstance(answer, Mapping) else None
+    # A minion that has never synced has no folder to list, and says so with an error.
+    return not isinstance(synced, Mapping) or EXECUTOR not in (synced.get("executors") or ())
+
+
+def repository_flag(topology: Topology) -> Path | None:
+    """Return the file that says that the package repository of the admin node is built.
+
+    None when the admin node serves no repository.
+    """
+    node = topology.nodes.get(topology.admin_ip)
+    if node is None or "infra" not in node.modules or not node.vars.get("repo_enabled", True):
+        return None
+    return Path(str(node.vars["repo_home"])) / str(node.vars["repo_name"]) / "repo_complete"
+
+
+class Run:
+    """Applies a plan.
+
+    Args:
+        master: the Salt master.
+        plan: what to do.
+        screen: makes the display of one phase, for the hosts in it.
+        say: takes a line for the person who watches.
+    """
+
+    def __init__(
+        self,
+        master: Master,
+        plan: Plan,
+        screen: Callable[[Sequence[str]], Screen],
+        say: Callable[[str], None],
+    ) -> None:
+        self._master, self._plan, self._screen, self._say = master, plan, screen, say
+        self.jids: dict[str, str] = {}
+        self._results: dict[str, HostResult] = {}
+
+    def run(self, found: Presence, *, built: bool) -> list[HostResult]:
+        """Run the jobs on who is there.
+
+        Args:
+            found: from :func:`presence`.
+            built: whether the package repository exists already. If not, the admin node builds it
+                before anything else: on bare nodes every package comes from there.
+
+        Returns:
+            A result for every host of the plan that has something to run.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the jobs in ``jids`` go on.
+        """
+        plan, admin = self._plan, self._plan.topology.admin_ip
+        self._results = {
+            host: HostResult(host, "unreachable", error=why) for host, why in found.missing.items()
+        }
+        up = self._synced(found)
+        work = jobs(plan.topology, up, plan.modules)
+        first = not built and not plan.test and admin in up
+        if first and any(not job.states or job.states != ("infra.repo",) for job in work):
+            self._say("First the package repository on the admin node, which every node needs.")
+            self._follow([Job((admin,), ("infra.repo",))])
+            if not self._results[admin].good:
+                for host in up:
+                    if host != admin:
+                        why = f"not begun: the package repository on {admin} failed"
+                        self._results[host] = HostResult(host, "failed", error=why)
+                return self._in_order()
+        self._follow(work)
+        return self._in_order()
+
+    def _synced(self, found: Presence) -> list[str]:
+        """Bring our modules to who lacks them; a highstate would, but only after it has begun."""
+        # Single SLS files don't sync by themselves, so their hosts always get what is new.
+        needy = found.up if self._plan.modules else found.bare
+        if not needy:
+            return list(found.up)
+        self._say(f"Bringing modules to {len(needy)} host{'s' if len(needy) > 1 else ''}.")
+        job = self._master.publish(needy, _SYNC, _SYNC_ARGUMENTS)
+        answers = self._master.collect(job, lambda _host: DEADLINES["apply.sync"])
+        for host in needy:
+            if host not in answers:
+                why = f"took no modules within {DEADLINES['apply.sync']:g} s"
+                self._results[host] = HostResult(host, "lost", error=why)
+        return [host for host in found.up if host not in self._results]
+
+    def _follow(self, work: Sequence[Job]) -> None:
+        if not work:
+            return
+        hosts = [host for job in work for host in job.hosts]
+        started = {}
+        for job in work:
+            keywords = {"test": True} if self._plan.test else {}
+            arguments = [",".join(job.states)] if job.states else []
+            published = self._master.publish(
+                job.hosts, "state.apply", arguments, keywords, EXECUTOR
+            )
+            self.jids.update(dict.fromkeys(job.hosts, published.jid))
+            started[published.jid] = job.hosts
+        with self._screen(hosts) as screen:
+            for host, result in Follower(self._master, screen).follow(started).items():
+                known = self._results.get(host)
+                self._results[host] = returns.merge(known, result) if known else result
+
+    def _in_order(self) -> list[HostResult]:
+        return [self._results[h] for h in self._plan.hosts if h in self._results]

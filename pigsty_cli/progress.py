@@ -1,0 +1,178 @@
+"""How far a run is, on standard error: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pigsty.events import ApplyStep
+from pigsty.returns import HostResult
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Without a terminal, a host that still runs is mentioned this often (seconds).
+PLAIN_INTERVAL = 10.0
+#: How each end of a host is drawn: a sign and a colour.
+SIGNS: Mapping[str, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "changed": ("✓", "yellow"),
+    "failed": ("✗", "red"),
+    "unreachable": ("✗", "red"),
+    "lost": ("✗", "red"),
+}
+
+
+@dataclass(slots=True)
+class _Row:
+    name: str
+    begin: float
+    step: ApplyStep | None = None
+    result: HostResult | None = None
+    said: float = 0.0
+
+
+class Lines:
+    """Progress as plain lines: one when a host ends, and one now and then for those that run.
+
+    Args:
+        names: what to call each host, by address.
+        stream: where to write.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream, self._clock = stream or sys.stderr, clock
+        now = clock()
+        self._rows = {host: _Row(name, now, said=now) for host, name in names.items()}
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return None
+
+    def step(self, step: ApplyStep) -> None:
+        """Take note of how far a host is."""
+        if step.id in self._rows:
+            self._rows[step.id].step = step
+
+    def done(self, result: HostResult) -> None:
+        """Say that a host has ended, and how."""
+        row = self._rows.get(result.host)
+        if row is not None:
+            row.result = result
+            self._say(f"{_label(result.host, row)}  {ending(result)}")
+
+    def tick(self) -> None:
+        """Mention the hosts that were not mentioned for a while."""
+        now = self._clock()
+        for host, row in self._rows.items():
+            if row.result is None and now - row.said >= PLAIN_INTERVAL:
+                row.said = now
+                self._say(f"{_label(host, row)}  {running(row.step)} ({now - row.begin:.0f} s)")
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class Live:
+    """Progress as a table that redraws itself. Parameters as for :class:`Lines`."""
+
+    def __init__(
+        self, names: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._clock = clock
+        now = clock()
+        self._rows = {host: _Row(name, now) for host, name in names.items()}
+        self._live = RichLive(
+            get_renderable=self._table, console=Console(stderr=True), refresh_per_second=4
+        )
+
+    def __enter__(self) -> Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._live.__exit__(*exc)
+
+    def step(self, step: ApplyStep) -> None:
+        """Take note of how far a host is."""
+        if step.id in self._rows:
+            self._rows[step.id].step = step
+
+    def done(self, result: HostResult) -> None:
+        """Take note of how a host has ended."""
+        if result.host in self._rows:
+            self._rows[result.host].result = result
+
+    def tick(self) -> None:
+        """Nothing to do: the table redraws itself."""
+
+    def _table(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for host, row in self._rows.items():
+            if row.result is not None:
+                sign, style = SIGNS[row.result.status]
+                bar: Any = Text(sign, style=style)
+                text = Text(ending(row.result), style=style)
+            else:
+                step = row.step
+                total = step.total if step is not None and step.total else None
+                # Without a total yet the bar pulses: the minion is compiling its states.
+                bar = ProgressBar(total=total, completed=step.done if step else 0, width=20)
+                seconds = self._clock() - row.begin
+                text = Text(f"{running(step)} ({seconds:.0f} s)", no_wrap=True, overflow="ellipsis")
+            table.add_row(Text(host, style="bold"), Text(row.name), bar, text)
+        return table
+
+
+def display(names: Mapping[str, str]) -> Lines | Live:
+    """Return the display that fits standard error."""
+    return Live(names) if sys.stderr.isatty() else Lines(names)
+
+
+def running(step: ApplyStep | None) -> str:
+    """Return how far a host is, in words."""
+    if step is None:
+        return "waiting for the minion"
+    if not step.total:
+        return "reading its states"
+    extra = "".join(
+        f", {count} {word}"
+        for count, word in ((step.changed, "changed"), (step.failed, "failed"))
+        if count
+    )
+    return f"{step.done}/{step.total} states{extra}  {step.state}".rstrip()
+
+
+def ending(result: HostResult) -> str:
+    """Return the end of a host in one line, without the details of failures."""
+    if result.error:
+        first = result.error.strip().splitlines()[0]
+        return f"{result.status}: {first}"
+    parts = [f"{result.ok} ok"]
+    parts += [f"{result.changed} changed"] if result.changed else []
+    parts += [f"{result.failed} failed"] if result.failed else []
+    parts += [f"{result.skipped} not run"] if result.skipped else []
+    took = f" in {result.seconds:.1f} s" if result.seconds else ""
+    return f"{result.status}: {', '.join(parts)}{took}"
+
+
+def _label(host: str, row: _Row) -> str:
+    return f"{host} {row.name}".rstrip()

@@ -1,0 +1,212 @@
+"""The Salt master of this machine, as the commands need it: a few calls of LocalClient.
+
+Salt is imported when a :class:`Master` is made, because it takes a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pigsty.deadlines import DEADLINES
+from pigsty.errors import PigstyError
+from pigsty_cli import exitcodes
+
+#: Configuration of the Salt master; the environment variable is Salt's own.
+CONFIG = Path(os.environ.get("SALT_MASTER_CONFIG", "/etc/salt/master"))
+#: Salt's tag of the event that stands for Ctrl-C in its reader.
+_INTERRUPT = "salt/event/exit"
+_TCP = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED = "01"
+
+
+class SaltError(PigstyError):
+    """The Salt master can't be used from here, or refused."""
+
+    exit_code = exitcodes.REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A job that the master took: its id, and those of the minions whose key is accepted."""
+
+    jid: str
+    minions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A job of the past or present: who it was sent to, and whether it only looked."""
+
+    minions: frozenset[str]
+    test: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of the master's bus."""
+
+    tag: str
+    data: Any
+
+
+class Master:
+    """A connection to the Salt master that runs on this machine.
+
+    Use it in a ``with`` statement: its event reader holds a socket.
+
+    Raises:
+        SaltError: there is no master here, or this user may not use it.
+    """
+
+    def __init__(self, config: Path = CONFIG) -> None:
+        if not config.exists():
+            raise SaltError(
+                f"no Salt master on this machine ({config} isn't there): run this on the admin "
+                "node, or make this machine one with `pigsty init`"
+            )
+        try:
+            import salt.client
+            import salt.config
+
+            self._opts: dict[str, Any] = salt.config.master_config(str(config))
+            self._client = salt.client.LocalClient(mopts=self._opts)
+        except OSError as error:
+            raise SaltError(f"the Salt master of this machine: {error} (are you root?)") from error
+        except ImportError as error:
+            raise SaltError(f"Salt isn't installed beside this command: {error}") from error
+        except Exception as error:  # what SystemExit-like error Salt raises differs by release
+            raise SaltError(f"the Salt master of this machine: {error}") from error
+        # Readers first: what happens between publishing and reading must not be missed.
+        if not self._client.event.connect_pub(timeout=DEADLINES["apply.publish"]):
+            self.close()
+            raise SaltError("the Salt master doesn't run: `systemctl status salt-master` says why")
+
+    def __enter__(self) -> Master:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back sockets."""
+        self._client.destroy()
+
+    def publish(
+        self,
+        hosts: Sequence[str],
+        function: str | Sequence[str],
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+        executor: str = "",
+    ) -> Published:
+        """Start a job and return at once.
+
+        Args:
+            hosts: minion ids.
+            function: an execution function, or several (then ``arguments`` has a list for each).
+            arguments: positional arguments.
+            keywords: keyword arguments; for one function only.
+            executor: the executor module that calls it, Salt's own if empty.
+
+        Raises:
+            SaltError: the master refused or didn't answer.
+        """
+        arg = list(arguments)
+        if keywords:
+            arg.append({**keywords, "__kwarg__": True})
+        options: dict[str, Any] = {"module_executors": [executor]} if executor else {}
+        try:
+            taken = self._client.pub(
+                list(hosts),
+                function if isinstance(function, str) else list(function),
+                arg,
+                tgt_type="list",
+                timeout=int(DEADLINES["apply.publish"]),
+                listen=True,
+                **options,
+            )
+        except Exception as error:
+            raise SaltError(f"the Salt master didn't take the job: {error}") from error
+        if not taken:
+            raise SaltError("the Salt master refused the job: are you root?")
+        return Published(str(taken["jid"]), frozenset(taken["minions"]))
+
+    def next_event(self, seconds: float) -> Event | None:
+        """Wait for the next event, whatever it is.
+
+        Returns:
+            The event, or None when there was none for so many seconds.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+        """
+        if seconds <= 0:
+            event = self._client.event.get_event(full=True, no_block=True)
+        else:
+            event = self._client.event.get_event(wait=seconds, full=True, auto_reconnect=True)
+        if event is None:
+            return None
+        if event["tag"] == _INTERRUPT:
+            raise KeyboardInterrupt
+        return Event(str(event["tag"]), event["data"])
+
+    def returns(self, jid: str) -> dict[str, Any]:
+        """Return what the minions have returned for a job so far, from the master's job cache."""
+        return {host: data.get("ret") for host, data in self._client.get_cache_returns(jid).items()}
+
+    def collect(self, job: Published, deadline: Callable[[str], float]) -> dict[str, Any]:
+        """Wait for the returns of a quick job.
+
+        Args:
+            job: from :meth:`publish`.
+            deadline: seconds to wait for a minion.
+
+        Returns:
+            The returns by minion; who didn't answer is missing.
+        """
+        begin = time.monotonic()
+        limits = {host: begin + deadline(host) for host in job.minions}
+        found: dict[str, Any] = {}
+        prefix = f"salt/job/{job.jid}/ret/"
+        while True:
+            now = time.monotonic()
+            waiting = [limit for host, limit in limits.items() if host not in found and limit > now]
+            if not waiting:
+                return found
+            event = self.next_event(max(waiting) - now)
+            if event and event.tag.startswith(prefix) and isinstance(event.data, Mapping):
+                # The id is the authenticated sender's: the master checks it for a job's return.
+                found[str(event.data.get("id"))] = event.data.get("return")
+
+    def connected(self) -> frozenset[str]:
+        """Return the addresses that the kernel has connections of to the master's publisher."""
+        port = int(self._opts["publish_port"])
+        tables = [table.read_text("ascii") for table in _TCP if table.exists()]
+        return frozenset().union(*(peers(table, port) for table in tables))
+
+
+def peers(table: str, port: int) -> frozenset[str]:
+    """Return the IPv4 peers of established connections to a local port.
+
+    Args:
+        table: text of ``/proc/net/tcp`` or ``tcp6``: addresses in hexadecimal, each 32-bit word in
+            the byte order of the machine (little-endian wherever this runs).
+        port: local port.
+
+    Returns:
+        Dotted addresses. A peer on this machine appears under the address that it came from.
+    """
+    found = set()
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        local, remote, state = fields[1], fields[2], fields[3]
+        if state == _ESTABLISHED and int(local.rsplit(":", 1)[1], 16) == port:
+            # An IPv4 peer on an IPv6 socket is mapped: its address is the last word.
+            word = bytes.fromhex(remote.split(":")[0][-8:])
+            found.add(".".join(str(byte) for byte in reversed(word)))
+    return frozenset(found)
