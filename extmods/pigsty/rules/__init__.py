@@ -1,1 +1,75 @@
-"""Validation: one file per module; a rule is a small function that yields findings."""
+"""Validation: a file per module, a small function per rule, all of them in one table.
+
+A rule takes the :class:`~pigsty.rules.context.Context` and yields findings. It reports what is
+wrong in its own field and leaves the rest to the others: a value of a wrong type is the business
+of ``parameters.types`` alone, so the other rules pass over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from pigsty.findings import Finding
+from pigsty.rules import (
+    etcd,
+    hba,
+    hosts,
+    infra,
+    modules,
+    node,
+    objects,
+    parameters,
+    passwords,
+    patroni,
+    pgsql,
+    ports,
+    services,
+)
+from pigsty.rules.context import Context
+
+Rule = Callable[[Context], Iterable[Finding]]
+
+#: Every rule; the order is that of the documentation and has no effect on the result.
+RULES: tuple[Rule, ...] = (
+    parameters.names,
+    parameters.types,
+    parameters.ranges,
+    hosts.keys,
+    hosts.groups,
+    hosts.admin,
+    hosts.twice,
+    node.names,
+    node.hosts_lines,
+    node.vip,
+    node.shared_vips,
+    infra.group,
+    etcd.members,
+    etcd.timing,
+    pgsql.clusters,
+    pgsql.strays,
+    pgsql.upstream,
+    pgsql.vip,
+    pgsql.listen,
+    pgsql.sharing,
+    pgsql.backup,
+    patroni.plans,
+    patroni.preset,
+    hba.rules,
+    objects.users,
+    objects.databases,
+    objects.default_extensions,
+    services.each,
+    services.names,
+    services.provider,
+    ports.collisions,
+    modules.not_built,
+    modules.infra_parts,
+    modules.docker,
+    modules.kernels,
+    modules.clustered,
+    modules.minio_gaps,
+    passwords.public,
+)
+
+#: What `pigsty apply` asks before it touches anything.
+public_passwords = passwords.of_topology

@@ -1,0 +1,49 @@
+"""Numbers that tell members apart: there, a whole number, and each only once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pigsty.findings import Finding
+from pigsty.rules.context import Context
+from pigsty.rules.values import is_number, show
+from pigsty.topology import Node
+
+
+def check(ctx: Context, what: str, name: str, nodes: Iterable[Node]) -> Iterator[Finding]:
+    """Check the number that each of some hosts must have.
+
+    Args:
+        ctx: the inventory.
+        what: what they are together, for messages ("cluster pg-test", "etcd").
+        name: the parameter, for example ``pg_seq``.
+        nodes: the hosts.
+    """
+    taken: dict[int, Node] = {}
+    missing: list[Node] = []
+    for node in nodes:
+        value = ctx.value(node, name)
+        place = ctx.place(node, name)
+        if value is None:
+            missing.append(node)
+        elif not is_number(value):
+            continue  # the wrong type is reported where the variable stands
+        elif value < 0:
+            yield ctx.error(place, f"{name} of {node.ip} is {show(value)}", "use 0 or more")
+        elif value in taken:
+            other = taken[value]
+            line = ctx.place(other, name).line
+            text = (
+                f"{name} {value} of {node.ip} in {what} belongs to {other.ip} already (line {line})"
+            )
+            yield ctx.error(place, text, f"use {_free(taken, value)}")
+        else:
+            taken[value] = node
+    for node in missing:
+        text = f"{node.ip} in {what} has no {name}"
+        yield ctx.error(ctx.place(node), text, f"add `{name}: {_free(taken, 0)}` to the host")
+
+
+def _free(taken: Iterable[int], minimum: int) -> int:
+    """Return the number after the highest one that is taken."""
+    return max([*taken, minimum]) + 1

@@ -1,0 +1,55 @@
+"""Validation of an inventory: every error and warning at once, each with its place and a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pigsty import catalogue, topology
+from pigsty.errors import InventoryError
+from pigsty.findings import Finding
+from pigsty.rules import RULES
+from pigsty.rules.context import Context
+from pigsty.topology import Topology
+
+_CACHE: dict[str, tuple[Topology, tuple[Finding, ...]]] = {}
+
+
+def validate(file: str | Path) -> tuple[Finding, ...]:
+    """Return everything that is wrong with an inventory, in the order of its lines.
+
+    The result is kept as long as the file stays as it is (see :func:`pigsty.topology.load`), so
+    that a master that compiles many pillars validates once.
+
+    Args:
+        file: the inventory.
+
+    Returns:
+        The findings, each once. What keeps the file from being read at all is one of them:
+        this function raises nothing on account of the file.
+    """
+    try:
+        found = topology.load(file)
+    except InventoryError as error:
+        return (Finding("error", error.path, error.line, error.message, error.hint),)
+    known = _CACHE.get(str(file))
+    if known is None or known[0] is not found:
+        known = _CACHE[str(file)] = (found, check(found))
+    return known[1]
+
+
+def check(found: Topology) -> tuple[Finding, ...]:
+    """Return the findings of every rule about a topology, and those of reading its file."""
+    ctx = Context(found, catalogue.load())
+    findings: list[Finding] = list(found.inventory.findings)
+    for rule in RULES:
+        findings.extend(rule(ctx))
+    return _in_order(findings)
+
+
+def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings sorted by line, each once."""
+    once: dict[tuple[str, int | None, str], Finding] = {}
+    for finding in findings:
+        once.setdefault((finding.path, finding.line, finding.message), finding)
+    return tuple(sorted(once.values(), key=lambda f: (f.line or 0, f.severity, f.path, f.message)))
