@@ -1,4 +1,4 @@
-"""Files of the machine: read, compare, and replace in one step. The states of Pigsty stand on it.
+"""Files of the machine: read, compare, replace in one step. The states of Pigsty stand on it.
 
 A state that manages many small files through this module costs one state, not one per file.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
-from pigsty.render.files import File, diff
+from pigsty.render.files import Directory, File, diff
 
 __virtualname__ = "pigsty_file"
 
@@ -44,73 +44,75 @@ def read(path: str) -> str | None:
         raise CommandExecutionError(f"cannot read {path}: {err.strerror}") from err
 
 
-def changes(files: Iterable[File]) -> dict[str, Any]:
-    """Return what differs between the machine and the files as they shall be, by path.
+def changes(wanted: Iterable[File | Directory]) -> dict[str, Any]:
+    """Return what differs between the machine and what shall be, by path.
 
-    Each entry holds ``diff`` (a text) and, where they differ, ``mode``, ``user`` and ``group`` as
-    ``{"old": …, "new": …}``; it is empty when nothing differs.
+    Each entry holds ``diff`` (a text) or ``directory`` (``created``), and, where they differ,
+    ``mode``, ``user`` and ``group`` as ``{"old": …, "new": …}``. It is empty when nothing differs.
 
-    CLI Example: called by states, with :class:`pigsty.render.files.File` objects.
+    CLI Example: called by states, with objects of :mod:`pigsty.render.files`.
     """
-    found = {file.path: _change(file) for file in files}
+    found = {entry.path: _change(entry) for entry in wanted}
     return {path: change for path, change in found.items() if change}
 
 
-def converge(files: Iterable[File], test: bool = False) -> dict[str, Any]:
-    """Make the files as they shall be, read them back, and return what :func:`changes` said before.
+def converge(wanted: Iterable[File | Directory]) -> dict[str, Any]:
+    """Make files and directories as they shall be, and return what :func:`changes` said before.
 
-    Files are replaced in one step each, so that a crash leaves the old or the new text and no mixture.
-
-    Args:
-        files: the files.
-        test: only compare.
+    A file is replaced in one step, so that a crash leaves the old or the new text and no mixture.
 
     Raises:
-        CommandExecutionError: a file cannot be written, or differs after it was.
+        CommandExecutionError: a file cannot be written, or still differs after it was.
 
-    CLI Example: called by states, with :class:`pigsty.render.files.File` objects.
+    CLI Example: called by states, with objects of :mod:`pigsty.render.files`.
     """
-    wanted = {file.path: file for file in files}
-    found = changes(wanted.values())
-    if test or not found:
-        return found
+    entries = {entry.path: entry for entry in wanted}
+    found = changes(entries.values())
     for path in found:
-        _write(wanted[path])
-    left = changes(wanted[path] for path in found)
+        _write(entries[path])
+    left = changes(entries[path] for path in found)
     if left:
         raise CommandExecutionError(f"written, but still different: {', '.join(sorted(left))}")
     return found
 
 
-def _change(file: File) -> dict[str, Any]:
-    """Return how one file differs, empty when it doesn't."""
-    old = read(file.path)
+def _change(entry: File | Directory) -> dict[str, Any]:
+    """Return how one file or directory differs, empty when it doesn't."""
     change: dict[str, Any] = {}
-    if old != file.contents:
-        change["diff"] = diff(old, file.contents, file.path, secret=file.secret)
-    if old is None or file.contents is None:
-        return change
-    status = os.stat(file.path)
+    if isinstance(entry, File):
+        old = read(entry.path)
+        if old != entry.contents:
+            change["diff"] = diff(old, entry.contents, entry.path, secret=entry.secret)
+        if old is None or entry.contents is None:
+            return change
+    elif not Path(entry.path).is_dir():
+        return {"directory": "created"}
+    status = Path(entry.path).stat()
     for key, now, wanted in (
-        ("mode", f"{stat.S_IMODE(status.st_mode):04o}", f"{int(file.mode, 8):04o}"),
-        ("user", _user(status.st_uid), file.user),
-        ("group", _group(status.st_gid), file.group),
+        ("mode", f"{stat.S_IMODE(status.st_mode):04o}", f"{int(entry.mode, 8):04o}"),
+        ("user", _user(status.st_uid), entry.user),
+        ("group", _group(status.st_gid), entry.group),
     ):
         if now != wanted:
             change[key] = {"old": now, "new": wanted}
     return change
 
 
-def _write(file: File) -> None:
-    """Write or remove one file."""
-    path = Path(file.path)
+def _write(entry: File | Directory) -> None:
+    """Write or remove one file, or make a directory."""
+    path = Path(entry.path)
     try:
-        if file.contents is None:
+        if isinstance(entry, File) and entry.contents is None:
             path.unlink(missing_ok=True)
             return
-        uid, gid = pwd.getpwnam(file.user).pw_uid, grp.getgrnam(file.group).gr_gid
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, file.contents, int(file.mode, 8), uid, gid)
+        uid, gid = pwd.getpwnam(entry.user).pw_uid, grp.getgrnam(entry.group).gr_gid
+        if isinstance(entry, File):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, entry.contents or "", int(entry.mode, 8), uid, gid)
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        os.chown(path, uid, gid)
+        path.chmod(int(entry.mode, 8))
     except KeyError as err:
         raise CommandExecutionError(f"{path}: no such user or group: {err}") from err
     except OSError as err:
@@ -118,7 +120,7 @@ def _write(file: File) -> None:
 
 
 def _replace(path: Path, contents: str, mode: int, uid: int, gid: int) -> None:
-    """Put a new file in the place of an old one; its permissions are right before it has its name."""
+    """Put a new file in the place of an old one; it has its permissions before it has its name."""
     data = contents.encode("utf-8", errors="surrogateescape")
     # A leading dot and no known suffix: programs that read whole folders skip it.
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
@@ -130,14 +132,14 @@ def _replace(path: Path, contents: str, mode: int, uid: int, gid: int) -> None:
             new.flush()
             os.fsync(new.fileno())
         try:
-            os.replace(name, path)
+            Path(name).replace(path)
         except OSError as err:
             if err.errno != errno.EBUSY:
                 raise
-            # A file that is a mount point of its own (/etc/hosts in some containers) can't be replaced.
+            # A file that is a mount point (/etc/hosts in some containers) can't be replaced.
             path.write_bytes(data)
             os.chown(path, uid, gid)
-            os.chmod(path, mode)
+            path.chmod(mode)
     finally:
         Path(name).unlink(missing_ok=True)
 

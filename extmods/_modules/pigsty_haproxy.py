@@ -1,4 +1,4 @@
-"""HAProxy on this machine: its files, a check of a configuration before it counts, and reloading it."""
+"""HAProxy on this machine: its files, a check before a configuration counts, and reloading."""
 
 from __future__ import annotations
 

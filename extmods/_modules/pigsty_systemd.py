@@ -1,8 +1,9 @@
-"""Units of systemd, several at one call: what they are, and bringing them to where they shall be."""
+"""Units of systemd: what they are, several at one call, and bringing them where they shall be."""
 
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
@@ -11,6 +12,7 @@ from pigsty.deadlines import DEADLINES
 
 __virtualname__ = "pigsty_systemd"
 
+_DEBTS = Path("/run/pigsty/owed")
 _PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,ConditionResult,MainPID"
 
 
@@ -20,7 +22,7 @@ def __virtual__() -> str:
 
 
 def show(*units: str) -> dict[str, dict[str, str]]:
-    """Return the properties of units by the name given: LoadState, ActiveState, UnitFileState and so on.
+    """Return properties of units by the name given: LoadState, ActiveState, UnitFileState …
 
     A unit that does not exist has the LoadState ``not-found``.
 
@@ -65,7 +67,7 @@ def plan(unit: str, status: dict[str, str], running: bool = True) -> dict[str, A
     """
     change: dict[str, Any] = {}
     on_boot, active = status.get("UnitFileState", ""), status.get("ActiveState", "inactive")
-    # A reloading or activating unit is on its way; a unit without [Install] (static) needs no enabling.
+    # A reloading or activating unit is on its way; a static unit needs no enabling.
     settled = active in ("active", "reloading", "activating")
     if running and on_boot in ("disabled", ""):
         change["enabled"] = {"old": on_boot or "disabled", "new": "enabled"}
@@ -89,6 +91,47 @@ def enact(planned: dict[str, Any]) -> None:
             _systemctl("enable" if change["enabled"]["new"] == "enabled" else "disable", unit)
         if "active" in change:
             _systemctl("start" if change["active"]["new"] == "active" else "stop", unit)
+
+
+def owe(unit: str, verb: str) -> None:
+    """Remember that a unit needs a verb, before the change that makes it necessary.
+
+    A run that is killed between the change and the verb leaves the debt, and the next run pays it.
+    The memory does not outlive a boot, and need not: the unit has started with the change by then.
+
+    CLI Example: called by states.
+    """
+    debt = _DEBTS / unit
+    debt.parent.mkdir(parents=True, exist_ok=True)
+    debt.write_text(verb)
+
+
+def owed(unit: str) -> str:
+    """Return the verb that a unit still needs, empty when it needs none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_systemd.owed chrony.service
+    """
+    debt = _DEBTS / unit
+    return debt.read_text() if debt.exists() else ""
+
+
+def pay(unit: str) -> None:
+    """Run the verb that a unit still needs, if any.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_systemd.pay chrony.service
+    """
+    verb = owed(unit)
+    if verb:
+        _systemctl(verb, unit)
+        (_DEBTS / unit).unlink(missing_ok=True)
 
 
 def act(verb: str, *units: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
+from pigsty.convergence import converge
 from pigsty.render import haproxy
 from pigsty.render.files import File
 
@@ -27,7 +28,8 @@ def services(
 ) -> dict[str, Any]:
     """Keep the service files of one owner in HAProxy's folder, and HAProxy running with them.
 
-    The whole configuration is checked with ``haproxy -c`` before a file is replaced; HAProxy is reloaded once.
+    The whole configuration is checked with ``haproxy -c`` before a file is replaced, and HAProxy is
+    reloaded once.
 
     Args:
         name: the state's name.
@@ -39,9 +41,9 @@ def services(
 
 
 def managed(name: str) -> dict[str, Any]:
-    """Keep HAProxy's main file, its unit's drop-in and the inventory's services as the pillar says.
+    """Keep HAProxy's main file, its unit's drop-in and the inventory's services as declared.
 
-    The texts come from the pillar (``pigsty:node:haproxy``), because the main file holds a password.
+    The texts come from the pillar (``pigsty:node:haproxy``): the main file holds a password.
 
     Args:
         name: the state's name.
@@ -68,95 +70,80 @@ def _converge(
     clean: bool = False,
     reload: bool = True,
 ) -> dict[str, Any]:
-    """Compare, check, replace, and reload or start; ``main`` is None where the main file is not our matter."""
-    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
-    try:
-        texts = {file: haproxy.owned(owner, text) for file, text in wanted.items()}
-        foreign = [file for file in texts if PurePosixPath(file).name != file or file[0] == "."]
-        if foreign:
-            raise CommandExecutionError(f"not a plain file name: {', '.join(sorted(foreign))}")
+    """Run either state; ``main`` is None where the main file is not its matter."""
+    texts = {file: haproxy.owned(owner, text) for file, text in wanted.items()}
+    unit = File(haproxy.DROP_IN, haproxy.drop_in())
+
+    def files() -> list[File]:
         present = __salt__["pigsty_haproxy.present"]()
         old = haproxy.stale(present, texts, owner, prefix, clean)
-        files = [File(f"{haproxy.SERVICES}/{file}", texts[file]) for file in sorted(texts)]
-        files += [File(f"{haproxy.SERVICES}/{file}", None) for file in old]
-        unit_files: list[File] = []
+        found = [File(f"{haproxy.SERVICES}/{file}", texts[file]) for file in sorted(texts)]
+        found += [File(f"{haproxy.SERVICES}/{file}", None) for file in old]
         if main is not None:
-            files.append(File(haproxy.MAIN, main, secret=True, **_SECRET))
-            unit_files.append(File(haproxy.DROP_IN, haproxy.drop_in()))
-        found = __salt__["pigsty_file.changes"](files)
-        unit = __salt__["pigsty_file.changes"](unit_files)
-        changes = {**found, **unit}
+            found += [File(haproxy.MAIN, main, secret=True, **_SECRET), unit]
+        return found
+
+    def plan() -> dict[str, Any]:
+        plain = [file for file in texts if PurePosixPath(file).name == file and file[0] != "."]
+        if len(plain) != len(texts):
+            raise CommandExecutionError(f"not plain file names: {sorted(set(texts) - set(plain))}")
+        changes = __salt__["pigsty_file.changes"](files())
         status = __salt__["pigsty_systemd.show"](haproxy.UNIT)[haproxy.UNIT]
-        planned = __salt__["pigsty_systemd.plan"](haproxy.UNIT, status)
-        # A file that others put there, or a reload that was cut off, shows here and nowhere else.
+        service = __salt__["pigsty_systemd.plan"](haproxy.UNIT, status).get(haproxy.UNIT, {})
+        # A file that others put there, and a reload that was cut off, show here and nowhere else.
         need = __salt__["pigsty_haproxy.need"](status)
-        act = "restart" if unit and need else need or ("reload" if found else "")
-        if not reload and act == "reload":
-            act = ""
-        if "active" in planned.get(haproxy.UNIT, {}):
-            act = ""
-        changes.update(planned)
-        if act:
-            changes.setdefault(haproxy.UNIT, {})["loaded"] = {"old": "other configuration", "new": act}
-        ret["changes"] = changes
-        if not changes:
-            ret["comment"] = "HAProxy runs with its configuration"
-            return ret
-        if __opts__["test"]:
-            ret.update(result=None, comment="HAProxy's configuration would be changed")
-            return ret
-        _check(main, present, texts, old)
-        __salt__["pigsty_file.converge"]([*files, *unit_files])
-        if unit or status.get("NeedDaemonReload") == "yes":
+        if need and haproxy.DROP_IN in changes:
+            need = "restart"
+        elif changes and not need and "active" not in service:
+            need = "reload"
+        if need and "active" not in service and (reload or need == "restart"):
+            service["configuration"] = {"old": "another one is loaded", "new": need}
+        return {**changes, haproxy.UNIT: service} if service else changes
+
+    def act(changes: dict[str, Any]) -> None:
+        _check(main, texts, files())
+        service = changes.get(haproxy.UNIT, {})
+        __salt__["pigsty_file.converge"](files())
+        if haproxy.DROP_IN in changes:
             __salt__["pigsty_systemd.act"]("daemon-reload")
-        __salt__["pigsty_systemd.enact"](planned)
-        if act == "restart":
+        __salt__["pigsty_systemd.enact"]({haproxy.UNIT: service})
+        verb = service.get("configuration", {}).get("new")
+        if verb == "restart":
             __salt__["pigsty_systemd.act"]("restart", haproxy.UNIT)
-        elif act:
+        elif verb:
             __salt__["pigsty_haproxy.reload"]()
-        _read_back()
-    except CommandExecutionError as err:
-        ret.update(result=False, comment=str(err))
-        return ret
-    ret["comment"] = "HAProxy's configuration has been changed"
-    return ret
+
+    return converge(
+        name, "HAProxy", plan, act, test=__opts__["test"], errors=(CommandExecutionError,)
+    )
 
 
-def _check(
-    main: str | None, present: Mapping[str, str], texts: Mapping[str, str], old: list[str]
-) -> None:
+def _check(main: str | None, texts: Mapping[str, str], files: list[File]) -> None:
     """Refuse a configuration that HAProxy refuses."""
     if main is None:
         main = __salt__["pigsty_file.read"](haproxy.MAIN)
     if main is None:
         raise CommandExecutionError(f"{haproxy.MAIN} is missing: apply the state `node` first")
-    whole = {file: text for file, text in present.items() if file not in old}
+    gone = {PurePosixPath(file.path).name for file in files if file.contents is None}
+    present = __salt__["pigsty_haproxy.present"]()
+    whole = {file: text for file, text in present.items() if file not in gone}
     problem = __salt__["pigsty_haproxy.check"](main, {**whole, **texts})
     if problem:
         raise CommandExecutionError(f"HAProxy refuses the new configuration: {problem}")
 
 
-def _read_back() -> None:
-    """Fail unless HAProxy runs now."""
-    status = __salt__["pigsty_systemd.show"](haproxy.UNIT)[haproxy.UNIT]
-    if status.get("ActiveState") not in ("active", "reloading"):
-        raise CommandExecutionError(
-            f"HAProxy is {status.get('ActiveState')} after the change: see `journalctl -u haproxy`"
-        )
-
-
 def _stopped(name: str) -> dict[str, Any]:
     """Keep HAProxy stopped and disabled; its files stay."""
-    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": "HAProxy is off"}
-    status = __salt__["pigsty_systemd.show"](haproxy.UNIT)[haproxy.UNIT]
-    if status["LoadState"] == "not-found":
-        return ret
-    ret["changes"] = __salt__["pigsty_systemd.plan"](haproxy.UNIT, status, running=False)
-    if ret["changes"] and __opts__["test"]:
-        ret.update(result=None, comment="HAProxy would be stopped")
-    elif ret["changes"]:
-        try:
-            __salt__["pigsty_systemd.enact"](ret["changes"])
-        except CommandExecutionError as err:
-            ret.update(result=False, comment=str(err))
-    return ret
+
+    def plan() -> dict[str, Any]:
+        status = __salt__["pigsty_systemd.show"](haproxy.UNIT)[haproxy.UNIT]
+        return __salt__["pigsty_systemd.plan"](haproxy.UNIT, status, running=False)
+
+    return converge(
+        name,
+        "HAProxy (off)",
+        plan,
+        __salt__["pigsty_systemd.enact"],
+        test=__opts__["test"],
+        errors=(CommandExecutionError,),
+    )

@@ -20,10 +20,12 @@ class Site:
     Attributes:
         key: the deployment's random key (32 bytes), from which undeclared passwords are derived.
         ca: PEM of the CA certificate.
+        operator_keys: SSH public keys of the person who runs the admin node, sorted.
     """
 
     key: bytes = field(repr=False)
     ca: str
+    operator_keys: tuple[str, ...] = ()
 
     def secret(self, scope: str, name: str) -> str:
         """Return the password of a parameter that the inventory leaves open.
@@ -42,8 +44,13 @@ class Site:
         return base64.urlsafe_b64encode(digest)[:24].decode()
 
     @classmethod
-    def read(cls, key: str | Path, ca: str | Path) -> Site:
-        """Read the key (hexadecimal) and the CA certificate.
+    def read(cls, key: str | Path, ca: str | Path, ssh: str | Path = "~/.ssh") -> Site:
+        """Read the key (hexadecimal), the CA certificate, and the operator's public SSH keys.
+
+        Args:
+            key: file of the deployment's key.
+            ca: file of the CA's certificate.
+            ssh: folder whose ``id*.pub`` are the operator's; it need not exist.
 
         Raises:
             PillarError: one of them is missing or broken; the text names the command that makes them.
@@ -57,4 +64,9 @@ class Site:
             ) from error
         if len(raw) != KEY_BYTES:
             raise PillarError(f"{key} holds {len(raw)} bytes, not {KEY_BYTES}: restore it from a backup")
-        return cls(key=raw, ca=pem)
+        try:
+            public = [file.read_text("utf-8") for file in Path(ssh).expanduser().glob("id*.pub")]
+        except (OSError, RuntimeError, UnicodeDecodeError):
+            public = []
+        keys = tuple(sorted({line.strip() for text in public for line in text.splitlines() if line}))
+        return cls(key=raw, ca=pem, operator_keys=keys)

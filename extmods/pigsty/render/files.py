@@ -1,4 +1,4 @@
-"""What renderers make: files as values, blocks inside files that others own too, and diffs for people."""
+"""What renderers make: files as values, blocks in files that others own too, diffs for people."""
 
 from __future__ import annotations
 
@@ -31,6 +31,23 @@ class File:
     user: str = "root"
     group: str = "root"
     secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory as it shall be; it is made when it is not there, and never removed.
+
+    Attributes:
+        path: absolute path.
+        mode: permissions, octal digits such as ``0755``.
+        user: owner's name.
+        group: group's name.
+    """
+
+    path: str
+    mode: str = "0755"
+    user: str = "root"
+    group: str = "root"
 
 
 def text(*lines: str) -> str:
@@ -68,8 +85,8 @@ def with_block(old: str, name: str, lines: Iterable[str], *, top: bool = False) 
         top: a new block goes before the text instead of after it.
 
     Returns:
-        The text. A block that was cut off (its end marker is missing) is taken to end with its begin marker's
-        line, so that no line of somebody else is lost.
+        The text. A block that was cut off (its end marker is missing) is taken to end with the
+        line of its begin marker, so that no line of somebody else is lost.
     """
     begin, end = f"# BEGIN pigsty {name}", f"# END pigsty {name}"
     rows = old.splitlines()
@@ -88,7 +105,7 @@ def with_block(old: str, name: str, lines: Iterable[str], *, top: bool = False) 
 
 
 def block_lines(old: str, name: str) -> list[str]:
-    """Return the lines of our marked block in a text, without its markers; empty when there is none."""
+    """Return the lines of our marked block in a text, without its markers; empty without one."""
     begin, end = f"# BEGIN pigsty {name}", f"# END pigsty {name}"
     rows = old.splitlines()
     if begin not in rows:

@@ -1,4 +1,4 @@
-"""HAProxy's configuration: the main file with the admin page, and a file for each service of the inventory."""
+"""HAProxy's configuration: the main file with the admin page, and a file for each service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ def main(
     port: int,
     username: str,
     password: str,
-    auth: bool = True,
     client_timeout: str = "24h",
     server_timeout: str = "24h",
 ) -> str:
@@ -34,13 +33,9 @@ def main(
         port: of the admin page and the metrics.
         username: of the admin page.
         password: of the admin page.
-        auth: whether the admin page asks for them; without, it only shows and changes nothing.
         client_timeout: how long a client may be silent, for example ``24h``.
         server_timeout: the same for servers.
     """
-    admin = (
-        [f"    stats auth {word(f'{username}:{password}')}", "    stats admin if TRUE"] if auth else []
-    )
     return text(
         "global",
         "    log /dev/log local0 notice",
@@ -67,7 +62,7 @@ def main(
         "    timeout http-keep-alive 10s",
         f"    timeout client {client_timeout}",
         f"    timeout server {server_timeout}",
-        "    # A connection to a peer that vanished without a word is noticed by TCP, not after a day.",
+        "    # TCP notices a peer that vanished without a word; the timeouts would take a day.",
         "    option clitcpka",
         "    option srvtcpka",
         "",
@@ -80,7 +75,8 @@ def main(
         "    stats uri /",
         "    stats refresh 10s",
         "    stats show-legends",
-        *admin,
+        f"    stats auth {word(f'{username}:{password}')}",
+        "    stats admin if TRUE",
     )
 
 
@@ -99,9 +95,10 @@ def service(spec: Mapping[str, Any]) -> str:
     """Return the file of one entry of ``haproxy_services``.
 
     Args:
-        spec: the entry: ``name``, ``port``, and optionally ``ip``, ``protocol``, ``balance``, ``maxconn``,
-            ``options`` (raw lines), ``default`` (a default-server line) and ``servers``. The first releases
-            read ``balance`` and ``maxconn`` below the key ``haproxy``; both places work.
+        spec: the entry: ``name``, ``port``, and optionally ``ip``, ``protocol``, ``balance``,
+            ``maxconn``, ``options`` (raw lines), ``default`` (a default-server line) and
+            ``servers``. The first releases read ``balance`` and ``maxconn`` below the key
+            ``haproxy``; both work.
     """
     nested = spec.get("haproxy") or {}
     balance = spec.get("balance", nested.get("balance", "roundrobin"))
@@ -132,7 +129,8 @@ def _server(server: Mapping[str, Any]) -> str:
 
 def services(specs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the files of ``haproxy_services`` by file name, sorted."""
-    return {f"{spec['name']}.cfg": service(spec) for spec in sorted(specs, key=lambda s: str(s["name"]))}
+    ordered = sorted(specs, key=lambda spec: str(spec["name"]))
+    return {f"{spec['name']}.cfg": service(spec) for spec in ordered}
 
 
 def owned(owner: str, contents: str) -> str:
@@ -149,7 +147,11 @@ def owner_of(contents: str) -> str | None:
 
 
 def stale(
-    present: Mapping[str, str], wanted: Iterable[str], owner: str, prefix: str = "", clean: bool = False
+    present: Mapping[str, str],
+    wanted: Iterable[str],
+    owner: str,
+    prefix: str = "",
+    clean: bool = False,
 ) -> list[str]:
     """Return the names of service files that shall go.
 
@@ -173,20 +175,20 @@ def stale(
 
 
 def checksum(main_text: str, files: Mapping[str, str]) -> str:
-    """Return the checksum of a whole configuration, the one that the unit writes when it has loaded it."""
+    """Return the checksum of a whole configuration, which the unit writes when it has loaded it."""
     joined = main_text + "".join(files[name] for name in sorted(files))
     return hashlib.sha256(joined.encode("utf-8", errors="surrogateescape")).hexdigest()
 
 
 def drop_in() -> str:
-    """Return the drop-in of the packaged unit: it loads the folder of services and says what it loaded.
+    """Return the drop-in of the packaged unit: load the services' folder, say what was loaded.
 
     The package's own settings file is left out, because options in it would replace ours.
     """
     # The order of a shell's glob depends on the locale; the checksum must not.
     loaded = (
         f"/bin/sh -c 'LC_ALL=C; export LC_ALL; cat {MAIN} $$(ls -d {SERVICES}/*.cfg 2>/dev/null)"
-        f" | sha256sum | cut -d\" \" -f1 > {LOADED}'"
+        f' | sha256sum | cut -d" " -f1 > {LOADED}\''
     )
     return text(
         "[Service]",

@@ -1,0 +1,25 @@
+# The baseline packages, then what depends on nothing but them.
+{%- set node = pillar['pigsty']['node'] %}
+node-packages:
+  pkg.installed:
+    - pkgs: {{ node['packages'] | tojson }}
+    - install_recommends: False
+
+node-ca:
+  pigsty_node.trusts_ca:
+    - require:
+      - pkg: node-packages
+
+node-environment:
+  pigsty_node.environment: []
+
+{%- if node['node_uv_env'] and node['node_pip_packages'] %}
+
+node-venv:
+  virtualenv.managed:
+    - name: {{ node['node_uv_env'] | tojson }}
+    - venv_bin: /usr/bin/python3 -m venv
+    - pip_pkgs: {{ node['node_pip_packages'].replace(',', ' ').split() | tojson }}
+    - require:
+      - pkg: node-packages
+{%- endif %}

@@ -1,0 +1,10 @@
+# Time zone, NTP, and the system's crontab.
+node-clock:
+  pigsty_clock.set_up:
+    - require:
+      - pkg: node-packages
+
+node-crontab:
+  pigsty_node.crontab:
+    - require:
+      - pkg: node-packages

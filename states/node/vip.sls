@@ -1,0 +1,5 @@
+# keepalived with the node's floating address, where it has one.
+node-vip:
+  pigsty_vip.floating:
+    - require:
+      - pkg: node-packages
