@@ -51,7 +51,14 @@ def types(ctx: Context) -> Iterator[Finding]:
         for value in _values(ctx, use):
             if isinstance(value, Finding):
                 yield value
-            elif parameter is not None and use.name not in FREE and not parameter.unsupported:
+            elif parameter is None or use.name in FREE or parameter.unsupported:
+                continue
+            elif value is None:
+                if parameter.default is not None:
+                    text = f"{use.written} has no value"
+                    hint = "remove the line to get the default, or give it a value"
+                    yield ctx.error(use.place, text, hint)
+            else:
                 problems = values.check(
                     parameter.type,
                     value,
