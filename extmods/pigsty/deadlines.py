@@ -11,7 +11,7 @@ from types import MappingProxyType
 from pigsty.errors import PigstyError
 
 POLL_SECONDS = 0.1
-"""How often a condition is looked at: short against every deadline, long against a look's own cost."""
+"""Between two looks: short against every deadline, long against what a look costs."""
 
 DEADLINES: Mapping[str, float] = MappingProxyType(
     {
@@ -36,14 +36,17 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.primary": 180.0,
         # A replica waits for its leader and copies the data; a large copy outlives the apply.
         "patroni.replica": 300.0,
-        # Patroni reads its file within one cycle of its loop.
-        "patroni.reload": 15.0,
+        # A local connection, and the postmaster reading its files again: both take milliseconds.
+        "postgres.connect": 5.0,
+        "postgres.reload": 10.0,
         # The CA's minion compiles its pillar and signs in 1 s; all nodes of a first apply ask.
         "pki.sign": 60.0,
         # The admin node downloads every package of the deployment; the others wait for that.
         "repo.ready": 900.0,
         # One request for the repository's index: it is a small static file.
         "repo.request": 5.0,
+        # nginx starts a new worker with the new certificate.
+        "repo.served": 15.0,
         # apt-get, while it downloads the closure of all packages.
         "repo.apt": 1800.0,
         # One call of etcd's API: it answers from memory, and writes in milliseconds.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pigsty.errors import PillarError
+from pigsty.pillar.infra import sources
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render.certificates import leaves
@@ -50,6 +51,7 @@ def compile_pillar(
             "checksum": topology.inventory.checksum,
             "id": minion_id,
             "modules": built,
+            "repo": sources(topology, node, platform),
             "schema": SCHEMA,
         }
     }

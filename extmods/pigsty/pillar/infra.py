@@ -1,0 +1,164 @@
+"""The pillar of infra nodes: the package repository, its web server, and what the CA may sign.
+
+repo       ``directory``, ``name``, ``packages`` (names of this distribution), ``url_packages``,
+           ``environment`` (of the fetching), ``enabled``
+nginx      ``home``, ``port``, ``ssl_port``, ``sslmode``, ``packages``
+pki        ``grants``: ``{minion id: {role: leaf}}``; only on the admin node, which has the CA's key
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pigsty.pillar import node as node_pillar
+from pigsty.pillar.site import Site
+from pigsty.platform import Platform
+from pigsty.render import certificates
+from pigsty.render.repo import upstream_lines
+from pigsty.topology import Node, Topology
+
+#: Variables that tell programs which proxy to fetch through, as `proxy_env` names them.
+_PROXY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> dict[str, Any]:
+    """Return ``pigsty:infra`` of one infra node.
+
+    Args:
+        topology: the deployment.
+        node: the infra node.
+        site: the deployment's key and CA.
+        platform: the node's operating system.
+    """
+    values = node.vars
+    member = next(infra for infra in topology.infra if infra.ip == node.ip)
+    data: dict[str, Any] = {
+        "name": member.name,
+        "nginx": {
+            "home": str(values["repo_home"]),
+            "packages": platform.packages(["nginx"]),
+            "port": values["nginx_port"],
+            "ssl_port": values["nginx_ssl_port"],
+            "sslmode": values["nginx_sslmode"],
+        },
+        "pki": {},
+        "repo": {
+            "directory": f"{values['repo_home']}/{values['repo_name']}",
+            "enabled": bool(values["repo_enabled"]),
+            "environment": proxy(values),
+            "name": str(values["repo_name"]),
+            "packages": packages(topology, node, platform),
+            "url_packages": _urls(values["repo_url_packages"]),
+        },
+        "seq": member.seq,
+    }
+    if node.ip == topology.admin_ip:
+        data["pki"] = {"grants": certificates.grants(topology)}
+    return data
+
+
+def sources(topology: Topology, node: Node, platform: Platform) -> dict[str, Any]:
+    """Return ``pigsty:meta:repo`` of any node: where its packages come from.
+
+    Args:
+        topology: the deployment.
+        node: the node.
+        platform: its operating system.
+
+    Returns:
+        ``local`` (whether it uses the admin node's repository), ``name`` and ``url`` of that,
+        ``upstream`` (lines of apt), ``remove`` (whether other sources are put aside).
+    """
+    values = node.vars
+    admin = node.ip == topology.admin_ip
+    modules = [name.strip() for name in str(values["node_repo_modules"] or "").split(",")]
+    server = topology.nodes.get(topology.admin_ip)
+    serves = any(infra.ip == topology.admin_ip for infra in topology.infra)
+    local = "local" in modules and serves and server is not None and _enabled(server)
+    upstream = _upstream(values, modules, platform)
+    if admin:
+        # The admin node fetches for everybody.
+        fetch = str(values["repo_modules"] or "").split(",")
+        upstream = list(dict.fromkeys([*upstream, *_upstream(values, fetch, platform)]))
+    # Sources are put aside for others that replace them: never to leave a node without any. The
+    # admin node keeps those of its system as long as nothing else is declared to fetch from.
+    replaced = bool(upstream) or (local and not admin)
+    wanted = values["repo_remove"] if admin else values["node_repo_remove"]
+    return {
+        "local": local,
+        "name": str(values["repo_name"]),
+        "remove": bool(wanted) and replaced,
+        "upstream": upstream,
+        "url": _url(topology, server) if local and server is not None else "",
+    }
+
+
+def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
+    """Return every package that the nodes of a deployment install, sorted, each once.
+
+    What a node's own states install beside what the inventory asks for stands under ``repository``
+    in the platform's data, by module.
+    """
+    names: set[str] = set()
+    always: Mapping[str, list[str]] = platform.modules["infra"]["repository"]
+    versions = set()
+    tokens: set[str] = set()
+    for member in topology.nodes.values():
+        names.update(node_pillar.packages(member.vars, platform))
+        for module in member.modules:
+            names.update(always.get(module, ()))
+    for cluster in topology.pg_clusters.values():
+        for instance in cluster.members:
+            values = instance.vars
+            asked = [*(values["pg_packages"] or ()), *(values["pg_extensions"] or ())]
+            version = int(values["pg_version"])
+            versions.add(version)
+            names.update(platform.packages(asked, version))
+    for key in ("repo_packages", "repo_extra_packages"):
+        tokens.update(node.vars[key] or ())
+    for version in versions or {None}:
+        names.update(platform.packages(sorted(tokens), version))
+    return sorted(name for name in names if "$" not in name)
+
+
+def proxy(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment that packages are fetched with; a lone ``no_proxy`` says nothing."""
+    given = values["proxy_env"] or {}
+    found = {name: str(given[name]) for name in _PROXY if given.get(name)}
+    return found if set(found) - {"no_proxy"} else {}
+
+
+def _enabled(server: Node) -> bool:
+    """Return whether the admin node serves a repository."""
+    return bool(server.vars["repo_enabled"]) and bool(server.vars["nginx_enabled"])
+
+
+def _url(topology: Topology, server: Node) -> str:
+    """Return the repository's address: the declared endpoint, else HTTPS where it is spoken."""
+    values = server.vars
+    name = values["repo_name"]
+    if "repo_endpoint" in server.declared and str(values["repo_endpoint"]).startswith("https"):
+        return f"{str(values['repo_endpoint']).rstrip('/')}/{name}"
+    if values["nginx_sslmode"] == "disable":
+        port = "" if values["nginx_port"] == 80 else f":{values['nginx_port']}"
+        return f"http://{topology.admin_ip}{port}/{name}"
+    port = "" if values["nginx_ssl_port"] == 443 else f":{values['nginx_ssl_port']}"
+    return f"https://{topology.admin_ip}{port}/{name}"
+
+
+def _upstream(values: Mapping[str, Any], modules: list[str], platform: Platform) -> list[str]:
+    """Return apt's lines for the upstream repositories of some modules."""
+    system = platform.modules["infra"]["system"]
+    region = str(values["region"] or "default")
+    return upstream_lines(values["repo_upstream"] or [], modules, region, system)
+
+
+def _urls(entries: Any) -> list[dict[str, str]]:
+    """Return `repo_url_packages` in its one form: name and address."""
+    found = []
+    for entry in entries or []:
+        item = {"url": entry} if isinstance(entry, str) else dict(entry)
+        url = str(item["url"])
+        found.append({"name": str(item.get("name") or url.rpartition("/")[2]), "url": url})
+    return found

@@ -1,0 +1,3 @@
+# Where this node's packages come from.
+node-repo:
+  pigsty_repo.sources
