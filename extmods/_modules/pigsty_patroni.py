@@ -1,0 +1,198 @@
+"""This member's Patroni: who it is now, what its files shall be, and waiting for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.clients.patroni import Patroni, Status
+from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.errors import ClientError
+from pigsty.render import patroni
+from pigsty.render.files import File
+from pigsty.render.pglayout import GROUP
+from pigsty.render.tuning import GIB, Machine
+
+__virtualname__ = "pigsty_patroni"
+
+#: Taken for the size of the data disk where it can't be read.
+UNKNOWN_DISK = 40 * GIB
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def status() -> dict[str, Any]:
+    """Return what this member's Patroni says of itself.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.status
+    """
+    try:
+        return dataclasses.asdict(_client().status())
+    except ClientError as err:
+        raise CommandExecutionError(str(err)) from err
+
+
+def live_role() -> str | None:
+    """Return the role that this member has now; None before it has any data.
+
+    While Patroni doesn't answer, the data directory tells: a standby has its signal file.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.live_role
+    """
+    data = Path(_spec()["params"]["pg_data"])
+    if not (data / "PG_VERSION").exists():
+        return None
+    try:
+        role = _client().status().role
+    except ClientError:
+        role = ""
+    if role in ("primary", "standby_leader", "replica"):
+        return role
+    return "replica" if (data / "standby.signal").exists() else "primary"
+
+
+def machine() -> dict[str, int]:
+    """Return what settings are computed from: CPUs, MiB of memory, bytes of the data disk.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.machine
+    """
+    return dataclasses.asdict(_machine())
+
+
+def files() -> list[File]:
+    """Return Patroni's configuration as it shall be.
+
+    CLI Example: called by states.
+    """
+    spec = _spec()
+    config = patroni.build(spec, _machine(), watchdog=Path(patroni.WATCHDOG).exists())
+    path = spec["platform"]["patroni_config"]
+    user = spec["params"]["pg_dbsu"]
+    return [File(path, patroni.text(config), mode="0600", user=user, group=GROUP, secret=True)]
+
+
+def inputs() -> list[str]:
+    """Return the files that Patroni, and PostgreSQL with it, reads at its start and when reloaded.
+
+    CLI Example: called by states.
+    """
+    spec = _spec()
+    names = ("server.crt", "server.key", "ca.crt")
+    return [
+        spec["platform"]["patroni_config"],
+        *(f"{spec['certificates']}/{name}" for name in names),
+    ]
+
+
+def await_member(unit: str) -> dict[str, Any]:
+    """Wait until this member's PostgreSQL serves and the cluster has a leader; return its status.
+
+    A replica that still copies its data at the deadline is no failure: the copy goes on.
+
+    Args:
+        unit: Patroni's unit, whose failure ends the wait.
+
+    Raises:
+        CommandExecutionError: the unit failed, or nothing came of it before the deadline.
+
+    CLI Example: called by states.
+    """
+    seen: list[Status] = []
+
+    def answers() -> bool:
+        try:
+            seen[:] = [_client().status()]
+        except ClientError as err:
+            state = __salt__["pigsty_systemd.show"](unit)[unit]
+            if state.get("ActiveState") == "failed":
+                raise CommandExecutionError(f"{unit} failed: see `journalctl -u {unit}`") from err
+            return False
+        return True
+
+    def serves() -> bool:
+        return answers() and seen[0].running and (seen[0].leader or not seen[0].unlocked)
+
+    bootstraps = _spec()["role"] == "primary"
+    try:
+        wait_until(answers, "patroni.rest", "Patroni answers")
+        wait_until(
+            serves,
+            "patroni.primary" if bootstraps else "patroni.replica",
+            "PostgreSQL serves under Patroni",
+        )
+    except DeadlineExceeded as err:
+        state = seen[0].state if seen else "silent"
+        if state == "creating replica":
+            return dataclasses.asdict(seen[0])
+        leader = "" if not seen or not seen[0].unlocked else "; the cluster has no leader"
+        raise CommandExecutionError(
+            f"{err}. It is {state}{leader}: see {_spec()['params']['patroni_log_dir']}/patroni.log"
+        ) from err
+    return dataclasses.asdict(seen[0])
+
+
+def _spec() -> dict[str, Any]:
+    spec: dict[str, Any] = __pillar__["pigsty"]["pgsql"]
+    return spec
+
+
+def _client() -> Patroni:
+    spec = _spec()
+    params = spec["params"]
+    return Patroni(
+        spec["ip"],
+        int(params["patroni_port"]),
+        ca=f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None,
+        username=params["patroni_username"],
+        password=spec["patroni"]["password"],
+    )
+
+
+def _machine() -> Machine:
+    return Machine(
+        cpu=len(os.sched_getaffinity(0)),
+        memory=-(-_memory() // 1024**2),
+        disk=_disk(Path(_spec()["directories"]["main"])),
+    )
+
+
+def _memory() -> int:
+    """Return the bytes of RAM that may be used: the machine's, or the control group's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            total = min(total, int(Path("/sys/fs/cgroup", name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+def _disk(path: Path) -> int:
+    """Return the size of the file system that holds a path, or will hold it."""
+    existing = next((place for place in (path, *path.parents) if place.exists()), None)
+    if existing is None:
+        return UNKNOWN_DISK
+    try:
+        found = os.statvfs(existing)
+    except OSError:
+        return UNKNOWN_DISK
+    return found.f_frsize * found.f_blocks

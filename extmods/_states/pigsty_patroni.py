@@ -1,0 +1,73 @@
+"""State of this member's Patroni: its configuration, and the daemon running with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.errors import PigstyError
+
+__virtualname__ = "pigsty_patroni"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def managed(name: str) -> dict[str, Any]:
+    """Keep Patroni configured, enabled, running, and running with its configuration.
+
+    PostgreSQL is never restarted, promoted or demoted here: who leads is Patroni's to decide, and
+    settings that wait for a restart are named in the comment. A changed configuration or
+    certificate is reloaded, also when an earlier apply was cut off before it could.
+
+    Args:
+        name: the state's name.
+    """
+    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
+    unit = __pillar__["pigsty"]["pgsql"]["platform"]["patroni_unit"]
+    try:
+        files = __salt__["pigsty_patroni.files"]()
+        inputs = __salt__["pigsty_patroni.inputs"]()
+        changes = __salt__["pigsty_file.changes"](files)
+        status = __salt__["pigsty_systemd.show"](unit)[unit]
+        planned = __salt__["pigsty_systemd.plan"](unit, status)
+        starts = "active" in planned.get(unit, {})
+        pid = int(status.get("MainPID") or 0)
+        reload = not starts and (
+            bool(changes) or __salt__["pigsty_loaded.stale"](unit, pid, inputs)
+        )
+        changes.update(planned)
+        if reload:
+            changes.setdefault(unit, {})["loaded"] = {"old": "other configuration", "new": "reload"}
+        ret["changes"] = changes
+        if __opts__["test"]:
+            ret["comment"] = "Patroni runs with its configuration"
+            if changes:
+                ret.update(result=None, comment="Patroni would be changed")
+            return ret
+        if changes:
+            __salt__["pigsty_file.converge"](files)
+            if status.get("NeedDaemonReload") == "yes":
+                __salt__["pigsty_systemd.act"]("daemon-reload")
+            __salt__["pigsty_systemd.enact"](planned)
+            if reload:
+                __salt__["pigsty_systemd.act"]("reload", unit)
+            __salt__["pigsty_loaded.mark"](unit, inputs)
+        ret["comment"] = _sentence(__salt__["pigsty_patroni.await_member"](unit))
+    except (CommandExecutionError, PigstyError) as err:
+        ret.update(result=False, comment=str(err))
+    return ret
+
+
+def _sentence(member: dict[str, Any]) -> str:
+    """Return what a person wants to know of the member."""
+    text = f"{member['name']} is {member['role']} and {member['state']}"
+    if member["pending_restart"]:
+        names = ", ".join(member["pending_restart"])
+        text += f"; wait for a restart of PostgreSQL: {names}"
+    if member["paused"]:
+        text += "; the cluster is paused"
+    return text

@@ -1,0 +1,69 @@
+"""States of a PostgreSQL member's folders and small files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.render import pglayout
+
+__virtualname__ = "pigsty_pgsql"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def prepared(name: str) -> dict[str, Any]:
+    """Keep what must be there before the packages come: folders, links, and no cluster of Debian's.
+
+    Args:
+        name: the state's name.
+    """
+    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
+    files = pglayout.before_packages(__pillar__["pigsty"]["pgsql"])
+    try:
+        ret["changes"] = {
+            **__salt__["pigsty_pgsql.layout"](),
+            **__salt__["pigsty_file.changes"](files),
+        }
+        if ret["changes"] and not __opts__["test"]:
+            __salt__["pigsty_pgsql.make_layout"]()
+            __salt__["pigsty_file.converge"](files)
+            left = __salt__["pigsty_pgsql.layout"]()
+            if left:
+                raise CommandExecutionError(f"made, but still different: {', '.join(sorted(left))}")
+    except CommandExecutionError as err:
+        ret.update(result=False, comment=str(err))
+        return ret
+    return _said(ret, "the folders of PostgreSQL")
+
+
+def configured(name: str) -> dict[str, Any]:
+    """Keep the shell's profile, sudo rights and the units' drop-ins.
+
+    Args:
+        name: the state's name.
+    """
+    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
+    files = pglayout.files(__pillar__["pigsty"]["pgsql"])
+    try:
+        ret["changes"] = __salt__["pigsty_file.converge"](files, test=__opts__["test"])
+        if ret["changes"] and not __opts__["test"]:
+            __salt__["pigsty_systemd.act"]("daemon-reload")
+    except CommandExecutionError as err:
+        ret.update(result=False, comment=str(err))
+        return ret
+    return _said(ret, "files around PostgreSQL")
+
+
+def _said(ret: dict[str, Any], what: str) -> dict[str, Any]:
+    if not ret["changes"]:
+        ret["comment"] = f"{what} are as they shall be"
+    elif __opts__["test"]:
+        ret.update(result=None, comment=f"{what} would be changed")
+    else:
+        ret["comment"] = f"{what} have been changed"
+    return ret
