@@ -1,0 +1,1 @@
+# A member of etcd, where Patroni keeps who leads.
