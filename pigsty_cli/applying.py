@@ -99,7 +99,8 @@ def presence(master: Master, hosts: Sequence[str], own: str) -> Presence:
     connected = master.connected() | {own}
 
     def deadline(host: str) -> float:
-        return DEADLINES["apply.presence" if host in connected else "apply.stranger"]
+        name = "apply.presence" if host in connected else "apply.stranger"
+        return float(DEADLINES[name])
 
     answers = master.collect(asked, deadline)
     found = Presence(up=tuple(host for host in hosts if host in answers))
@@ -137,7 +138,7 @@ def repository_flag(topology: Topology) -> Path | None:
     node = topology.nodes.get(topology.admin_ip)
     if node is None or "infra" not in node.modules or not node.vars.get("repo_enabled", True):
         return None
-    return Path(str(node.vars["repo_home"])) / str(node.vars["repo_name"]) / "repo_complete"
+    return Path(str(node.vars["repo_home"])) / str(node.vars["repo_name"]) / "Release"
 
 
 class Run:

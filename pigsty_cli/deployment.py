@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from pigsty import topology as topology_module
+from pigsty.clients import health
 from pigsty.clients.patroni import CA, Cluster, Patroni
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError, InventoryError
 from pigsty.findings import Finding
 from pigsty.summary import SANDBOX, MemberRow, members
-from pigsty.topology import PgCluster, PgInstance, Topology
+from pigsty.topology import EtcdMember, PgCluster, PgInstance, Topology
 from pigsty_cli.errors import CliError, Refused, describe
 
 #: How many errors of an inventory a refusal shows; `pigsty validate` shows all.
@@ -112,6 +113,19 @@ def ask(function: Callable[[Question], Answer], questions: Iterable[Question]) -
         return []
     with ThreadPoolExecutor(max_workers=min(THREADS, len(items))) as pool:
         return list(pool.map(function, items))
+
+
+def etcd_health(topology: Topology) -> list[dict[str, str]]:
+    """Ask every etcd member whether it is healthy; it says so only with a leader in sight.
+
+    Returns:
+        Rows with ``member``, ``host`` and ``health``: ``ok``, ``unhealthy: …`` or ``unreachable``.
+    """
+    return ask(_health, topology.etcd)
+
+
+def _health(member: EtcdMember) -> dict[str, str]:
+    return {"member": member.name, "host": member.ip, "health": health.etcd(member.ip)}
 
 
 def _view(member: PgInstance) -> Cluster | None:

@@ -92,15 +92,17 @@ class Follower:
         self._results, self._timed = {}, timed
         self._hosts = {h: _Host(jid, begin, begin) for jid, hosts in jobs.items() for h in hosts}
         look, ask = begin, begin + DEADLINES["apply.ask"]
-        announced = False
+        announced: set[str] = set()
         while self._hosts:
             event = self._bus.next_event(max(0.0, min(look, ask) - self._clock()))
             now = self._clock()
-            if event is not None and self._hear(event, now):
-                announced, look = True, min(look, now)
+            if event is not None and (sender := self._hear(event, now)):
+                announced.add(sender)
+                look = min(look, now)
             if now >= look:
+                self._collect(now)
                 # A return is in the cache a moment after its event: if not yet, look again soon.
-                announced = not self._collect(now) and announced
+                announced &= self._hosts.keys()
                 look = now + (POLL_SECONDS if announced else DEADLINES["apply.look"])
             if now >= ask:
                 self._collect(now)
@@ -110,23 +112,25 @@ class Follower:
             self._display.tick()
         return self._results
 
-    def _hear(self, event: Event, now: float) -> bool:
-        """Take note of an event; return True when it says that there is a return to look for."""
+    def _hear(self, event: Event, now: float) -> str:
+        """Take note of an event; return the host of which there is a return to look for, or ""."""
         step = ApplyStep.from_event(event.tag, event.data)
         if step is not None:
             host = self._hosts.get(step.id)
             if host is not None and host.jid == step.jid:
                 host.heard, host.denied = now, 0
                 self._display.step(step)
-            return False
+            return ""
         kind, _, rest = event.tag.partition("salt/job/")
         jid, _, phase = rest.partition("/")
         if kind or not phase.startswith("ret/") or not isinstance(event.data, Mapping):
-            return False
+            return ""
+        sender = str(event.data.get("id"))
         if jid in self._questions:
-            self._answered(str(event.data.get("id")), event.data.get("return"), now)
-            return False
-        return any(host.jid == jid for host in self._hosts.values())
+            self._answered(sender, event.data.get("return"), now)
+            return ""
+        host = self._hosts.get(sender)
+        return sender if host is not None and host.jid == jid else ""
 
     def _answered(self, sender: str, answer: Any, now: float) -> None:
         host = self._hosts.get(sender)
@@ -135,15 +139,12 @@ class Follower:
         host.heard = now
         host.denied = 0 if answer else host.denied + 1
 
-    def _collect(self, now: float) -> bool:
-        found = False
+    def _collect(self, now: float) -> None:
         for jid in {host.jid for host in self._hosts.values()}:
             for name, returned in self._bus.returns(jid).items():
                 host = self._hosts.get(name)
                 if host is not None and host.jid == jid:
                     self._end(returns.parse(name, returned, self._since(host, now)))
-                    found = True
-        return found
 
     def _give_up(self, now: float) -> None:
         for name, host in list(self._hosts.items()):

@@ -164,14 +164,19 @@ def running(step: ApplyStep | None) -> str:
 def ending(result: HostResult) -> str:
     """Return the end of a host in one line, without the details of failures."""
     if result.error:
-        first = result.error.strip().splitlines()[0]
-        return f"{result.status}: {first}"
+        return f"{result.status}: {headline(result.error)}"
     parts = [f"{result.ok} ok"]
     parts += [f"{result.changed} changed"] if result.changed else []
     parts += [f"{result.failed} failed"] if result.failed else []
     parts += [f"{result.skipped} not run"] if result.skipped else []
     took = f" in {result.seconds:.1f} s" if result.seconds else ""
     return f"{result.status}: {', '.join(parts)}{took}"
+
+
+def headline(text: str) -> str:
+    """Return the one line of an error that says most: of a traceback that is the last one."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1 if "Traceback (most recent call last)" in text else 0].strip()
 
 
 def _label(host: str, row: _Row) -> str:

@@ -64,7 +64,8 @@ class Master:
     """
 
     def __init__(self, config: Path = CONFIG) -> None:
-        if not config.exists():
+        # The main file is optional: what `pigsty init` writes stands in master.d.
+        if not (config.exists() or config.with_name("master.d").is_dir()):
             raise SaltError(
                 f"no Salt master on this machine ({config} isn't there): run this on the admin "
                 "node, or make this machine one with `pigsty init`"
@@ -159,6 +160,19 @@ class Master:
         """Return what the minions have returned for a job so far, from the master's job cache."""
         return {host: data.get("ret") for host, data in self._client.get_cache_returns(jid).items()}
 
+    def job(self, jid: str) -> Recorded:
+        """Return what the master remembers of a job.
+
+        Raises:
+            SaltError: it knows no such job (it forgets them after a day).
+        """
+        cache = self._opts["master_job_cache"]
+        load = self._client.returners[f"{cache}.get_load"](jid) if jid.isdigit() else None
+        if not load or not load.get("Minions"):
+            raise SaltError(f"the Salt master knows no job {jid!r} (it keeps them for a day)")
+        options = [word for word in load.get("arg", ()) if isinstance(word, Mapping)]
+        return Recorded(frozenset(load["Minions"]), any(map(_asks_test, options)))
+
     def collect(self, job: Published, deadline: Callable[[str], float]) -> dict[str, Any]:
         """Wait for the returns of a quick job.
 
@@ -188,6 +202,10 @@ class Master:
         port = int(self._opts["publish_port"])
         tables = [table.read_text("ascii") for table in _TCP if table.exists()]
         return frozenset().union(*(peers(table, port) for table in tables))
+
+
+def _asks_test(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("test"))
 
 
 def peers(table: str, port: int) -> frozenset[str]:

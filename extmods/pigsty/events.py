@@ -38,6 +38,8 @@ _TAGS_RE = {
 }
 #: Longest text of an event that is shown to a person.
 TEXT_LENGTH = 120
+#: A count of states beyond this is no count.
+_MANY = 1_000_000
 
 
 def tag(kind: str, **parts: str) -> str:
@@ -100,10 +102,11 @@ class ApplyStep:
         data, sender = event.get("data"), event.get("id")
         if not isinstance(data, Mapping) or not isinstance(sender, str):
             return None
-        counts = [data.get(key) for key in ("done", "total", "changed", "failed")]
-        if not all(type(count) is int and 0 <= count < 1_000_000 for count in counts):
+        counts = {key: data.get(key) for key in ("done", "total", "changed", "failed")}
+        if not all(type(count) is int and 0 <= count < _MANY for count in counts.values()):
             return None
-        return cls(sender, str(data.get("jid", "")), *counts, printable(data.get("state", "")))
+        jid, state = str(data.get("jid", "")), printable(data.get("state", ""))
+        return cls(id=sender, jid=jid, state=state, **counts)
 
 
 def printable(value: Any) -> str:
