@@ -9,8 +9,6 @@ from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.bootstrap.settings import Settings
 
 CA_DAYS = 3650
-MASTER_ID = "pigsty"
-"""`id` in salt/master.d/pigsty.conf, after which Salt names the files of the master's key."""
 
 
 def prepare(tree: Tree, settings: Settings, *, inventory: bytes | None) -> bytes:
@@ -41,6 +39,11 @@ def prepare(tree: Tree, settings: Settings, *, inventory: bytes | None) -> bytes
     return master_key
 
 
+def knows(tree: Tree, host: str) -> bool:
+    """Whether the master has a minion's key."""
+    return tree.exists(f"{layout.MASTER_PKI}/minions/{host}")
+
+
 def accept(tree: Tree, host: str, public: bytes) -> None:
     """Make a minion's key known to the master before the minion calls.
 
@@ -50,6 +53,9 @@ def accept(tree: Tree, host: str, public: bytes) -> None:
         public: its public key, from `minion.prepare`.
     """
     tree.write(f"{layout.MASTER_PKI}/minions/{host}", public, 0o644)
+    for other in ("minions_pre", "minions_denied", "minions_rejected"):
+        # a call before this with another key left a trace there
+        tree.remove(f"{layout.MASTER_PKI}/{other}/{host}")
 
 
 def _certificate_authority(tree: Tree, settings: Settings) -> None:
@@ -78,12 +84,11 @@ def _master(tree: Tree) -> bytes:
     for source in sorted((layout.REPOSITORY / "salt/master.d").glob("*.conf")):
         tree.write(f"/etc/salt/master.d/{source.name}", source.read_bytes(), 0o644)
     tree.folder(layout.MASTER_PKI, 0o700)
-    private = f"{layout.MASTER_PKI}/{MASTER_ID}.pem"
-    if not tree.exists(private):
-        tree.write(private, keys.generate(), 0o400)
-    public = keys.public_of(tree.path(private).read_bytes())
-    tree.write(f"{layout.MASTER_PKI}/{MASTER_ID}.pub", public, 0o644)
+    if not tree.exists(layout.MASTER_KEY):
+        tree.write(layout.MASTER_KEY, keys.generate(), 0o400)
+    public = keys.public_of(tree.path(layout.MASTER_KEY).read_bytes())
+    tree.write(f"{layout.MASTER_PKI}/{layout.MASTER_ID}.pub", public, 0o644)
     for half in ("pem", "pub"):
-        tree.link(f"{layout.MASTER_PKI}/master.{half}", f"{MASTER_ID}.{half}")
+        tree.link(f"{layout.MASTER_PKI}/master.{half}", f"{layout.MASTER_ID}.{half}")
     minion.service(tree, "salt-master")
     return public

@@ -12,7 +12,7 @@ class Tree:
 
     Args:
         root: the folder that is ``/`` of that machine.
-        changes: absolute paths on that machine that were written, in order.
+        changes: absolute paths on that machine that were written or deleted, in order.
     """
 
     root: Path
@@ -59,6 +59,14 @@ class Tree:
                 file.flush()
                 os.fsync(handle)
             Path(temporary).replace(path)
+        self.changes.append(name)
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Delete a file; returns whether there was one."""
+        if not self.exists(name):
+            return False
+        self.path(name).unlink()
         self.changes.append(name)
         return True
 

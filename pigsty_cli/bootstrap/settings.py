@@ -1,4 +1,4 @@
-"""What the bootstrap must know of an inventory, before there is a catalogue or a topology around."""
+"""What the bootstrap must know of an inventory, before catalogue and topology are at hand."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def _groups(name: str, group: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
 
 def _address(path: Path, host: object) -> str:
     try:
-        return str(ipaddress.IPv4Address(host))  # type: ignore[arg-type]  # raises for any other type
+        return str(ipaddress.IPv4Address(str(host)))
     except ValueError as error:
         raise BootstrapError(f"{path}: host {host!r} is no IPv4 address") from error
 

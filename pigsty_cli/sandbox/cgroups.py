@@ -14,7 +14,6 @@ from pigsty.deadlines import wait_until
 from pigsty_cli.sandbox.errors import SandboxError
 
 ROOT = Path("/sys/fs/cgroup")
-PREFIX = "pigsty-"
 
 
 def hierarchies(root: Path = ROOT) -> list[Path]:
@@ -34,12 +33,12 @@ def hierarchies(root: Path = ROOT) -> list[Path]:
 
 
 def groups(name: str, root: Path = ROOT) -> list[Path]:
-    """Return the folders of a node's group, one per hierarchy, whether they exist or not."""
-    return [hierarchy / f"{PREFIX}{name}" for hierarchy in hierarchies(root)]
+    """Return the folders of a group, one per hierarchy, whether they exist or not."""
+    return [hierarchy / name for hierarchy in hierarchies(root)]
 
 
 def create(name: str) -> list[Path]:
-    """Make a node's groups and return the files that a process joins them by."""
+    """Make a group and return the files that a process joins them by."""
     folders = groups(name)
     for folder in folders:
         folder.mkdir(exist_ok=True)
@@ -75,7 +74,7 @@ def kill(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove a node's groups, which must hold no process.
+    """Remove a group, which must hold no process.
 
     Raises:
         DeadlineExceeded: they are still busy.

@@ -6,6 +6,7 @@ kernel hold the whole state, so there is nothing to remember here.
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pigsty_cli.sandbox.process import run
 
@@ -89,7 +90,8 @@ def elements(name: str) -> list[tuple[str, ...]]:
 
 def parse_elements(text: str) -> list[tuple[str, ...]]:
     """Read the elements out of what `nft -j list set` prints."""
-    content = next((item["set"] for item in json.loads(text)["nftables"] if "set" in item), {})
+    items: list[dict[str, Any]] = json.loads(text)["nftables"]
+    content = next((item["set"] for item in items if "set" in item), {})
     return [
         tuple(element["concat"]) if isinstance(element, dict) else (element,)
         for element in content.get("elem", [])

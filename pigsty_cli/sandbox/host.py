@@ -88,7 +88,7 @@ def proxies(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def pip_config(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the host's pip configuration, all its files and PIP_* variables merged into one text."""
+    """Return the host's pip configuration: its files and PIP_* variables, merged into one text."""
     merged = configparser.RawConfigParser()
     home = Path.home()
     merged.read(["/etc/pip.conf", home / ".pip/pip.conf", home / ".config/pip/pip.conf"])

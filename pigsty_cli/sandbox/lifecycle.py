@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pigsty.deadlines import wait_until
-from pigsty_cli.bootstrap import layout
+from pigsty_cli.bootstrap import layout, services
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.sandbox import faults, images, mounts, network, preflight, seed
 from pigsty_cli.sandbox.errors import PreflightError, SandboxError
@@ -17,6 +17,7 @@ from pigsty_cli.sandbox.paths import Paths
 from pigsty_cli.sandbox.progress import Progress
 from pigsty_cli.sandbox.spec import NodeSpec, SandboxSpec
 
+PUBLISH_PORT = 4505
 DEFAULT_INVENTORY = layout.REPOSITORY / "pillar/inventory/sandbox.yml"
 
 
@@ -151,7 +152,12 @@ class Sandbox:
         faults.heal(self.node(name).spec.link if name else None)
 
     def status(self) -> list[dict[str, Any]]:
-        """Return `host`, `name`, `state` (running or stopped) and `uptime` (seconds) of each node."""
+        """Return what is known of each node.
+
+        Returns:
+            Mappings with `host`, `name`, `state` (running or stopped) and `uptime` (whole seconds;
+            None when it is stopped).
+        """
         rows = []
         for node in self.nodes():
             uptime = node.uptime()
@@ -213,7 +219,8 @@ class Sandbox:
                 node.wait_booted()
         for node in nodes:
             if node not in stopped:
-                seed.restart_changed(node, trees[node.spec.host])
+                for line in services.refresh(trees[node.spec.host], node.run):
+                    self._progress.note(f"{node.spec.name}: {line}")
         with self._progress.step("all minions answer the master"):
             self._wait_salt(spec)
 
@@ -228,16 +235,23 @@ class Sandbox:
     def _wait_salt(self, spec: SandboxSpec) -> None:
         head = self.node(spec.admin)
         hosts = {node.host for node in spec.nodes}
-        command = ["salt", "*", "test.ping", "--out=json", "--static", "--timeout=5"]
+        peers = ["ss", "-Htn", "state", "established", "sport", "=", f":{PUBLISH_PORT}"]
+        ping = ["salt", "*", "test.ping", "--out=json", "--static", "--timeout=5"]
+
+        def connected() -> bool:
+            lines = head.run(peers, check=False).stdout.splitlines()
+            return {line.split()[3].rpartition(":")[0] for line in lines} >= hosts
 
         def all_answer() -> bool:
-            done = head.run(command, check=False)
+            done = head.run(ping, check=False)
             try:
                 answers = json.loads(done.stdout or "{}")
-            except json.JSONDecodeError:  # the master is not up yet, and says so in prose
+            except json.JSONDecodeError:  # an error, in prose
                 return False
             return {host for host, answer in answers.items() if answer is True} >= hosts
 
+        # A ping that a minion misses costs Salt's whole time-out; a look at the links is free.
+        wait_until(connected, "salt.minion", "all minions connect to the master")
         wait_until(all_answer, "salt.minion", "all minions answer test.ping")
 
     def _release_host(self) -> None:

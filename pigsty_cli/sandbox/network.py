@@ -1,8 +1,8 @@
 """The nodes' network on the host: bridge, blackhole route, the admin node's way out.
 
 Three promises. No packet for a node ever leaves by the host's default route, bridge or no bridge.
-Only the admin node reaches anything but the nodes. And what it reaches lies in no private range, the
-host's name servers apart: a test that goes astray can't hit somebody's network.
+Only the admin node reaches anything but the nodes. And what it reaches lies in no private range,
+the host's name servers apart: a test that goes astray can't hit somebody's network.
 """
 
 import ipaddress

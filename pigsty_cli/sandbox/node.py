@@ -1,5 +1,6 @@
 """One node: its disk, its life and death, commands in it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -46,6 +47,11 @@ class Node:
         return self.paths.nodes / self.spec.name
 
     @property
+    def group(self) -> str:
+        """The name of its control groups."""
+        return self.paths.group(self.spec.name)
+
+    @property
     def root(self) -> Path:
         """Where its disk is mounted."""
         return self.folder / "root"
@@ -58,7 +64,7 @@ class Node:
     @property
     def init(self) -> int | None:
         """The host's id of its process 1; None when it is not running."""
-        return cgroups.init_of(self.spec.name)
+        return cgroups.init_of(self.group)
 
     @property
     def hostname(self) -> str:
@@ -114,7 +120,7 @@ class Node:
             *(f"--bind-ro={source}:{target}" for source, target in read_only_binds.items()),
         ]
         network.remove_link(self.spec.link)
-        joins = [str(path) for path in cgroups.create(self.spec.name)]
+        joins = [str(path) for path in cgroups.create(self.group)]
         launcher = Path(__file__).with_name("launch.py")
         with self.console.open("ab") as log:
             subprocess.Popen(
@@ -199,26 +205,25 @@ class Node:
 
     def kill(self) -> None:
         """Cut its power: nothing in it has time to do anything."""
-        cgroups.kill(self.spec.name)
+        cgroups.kill(self.group)
         self.release()
 
     def power_off(self) -> None:
         """Shut it down in order; a node that does not is cut off after its deadline."""
         if (pid := self.init) is not None:
             os.kill(pid, POWEROFF)
-            name = self.spec.name
-            try:
+            with contextlib.suppress(DeadlineExceeded):  # what did not end in order is killed next
                 wait_until(
-                    lambda: not cgroups.processes(name), "sandbox.poweroff", f"{name} powers off"
+                    lambda: not cgroups.processes(self.group),
+                    "sandbox.poweroff",
+                    f"{self.spec.name} powers off",
                 )
-            except DeadlineExceeded:
-                pass  # the power cut below ends it
         self.kill()
 
     def release(self) -> None:
         """Give back what it had of the kernel: mounts, control groups, cable."""
         mounts.unmount_all(self.folder)
-        cgroups.remove(self.spec.name)
+        cgroups.remove(self.group)
         network.remove_link(self.spec.link)
 
     def remove(self) -> None:

@@ -1,8 +1,12 @@
 """Where the sandbox keeps what it has on the host."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+STATE = Path("/var/lib/pigsty/sandbox")
+CACHE = Path("/var/cache/pigsty/sandbox")
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,15 @@ class Paths:
     def from_env(cls) -> "Paths":
         """Return the default folders, or those that `PIGSTY_SANDBOX_DIR` and `_CACHE` name."""
         return cls(
-            Path(os.environ.get("PIGSTY_SANDBOX_DIR", "/var/lib/pigsty/sandbox")),
-            Path(os.environ.get("PIGSTY_SANDBOX_CACHE", "/var/cache/pigsty/sandbox")),
+            Path(os.environ.get("PIGSTY_SANDBOX_DIR", STATE)),
+            Path(os.environ.get("PIGSTY_SANDBOX_CACHE", CACHE)),
         )
+
+    def group(self, name: str) -> str:
+        """Return the name of a node's control groups; no other sandbox of this host has it."""
+        if self.state == STATE:
+            return f"pigsty-{name}"
+        return f"pigsty-{hashlib.sha256(bytes(self.state)).hexdigest()[:6]}-{name}"
 
     @property
     def nodes(self) -> Path:

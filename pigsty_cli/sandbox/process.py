@@ -30,9 +30,8 @@ def run(
         CommandError: it failed and `check` is set, or the program is missing (code 127), or it took
             longer than `timeout` (code 124).
     """
-    feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     try:
-        done = subprocess.run(  # type: ignore[call-overload]
+        done = subprocess.run(
             list(argv),
             check=False,
             capture_output=True,
@@ -40,7 +39,8 @@ def run(
             errors="replace",
             env=env,
             timeout=timeout,
-            **feed,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
         )
     except FileNotFoundError as error:
         raise CommandError(argv, 127, f"no such program: {error.filename}") from error
@@ -48,4 +48,4 @@ def run(
         raise CommandError(argv, 124, f"still running after {timeout:g} s") from error
     if check and done.returncode:
         raise CommandError(argv, done.returncode, done.stderr or done.stdout)
-    return done  # type: ignore[no-any-return]
+    return done

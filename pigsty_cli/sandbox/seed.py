@@ -1,4 +1,4 @@
-"""What a node's disk gets before it boots: its name, its address, the admin node's way out, Salt."""
+"""What a node's disk gets before it boots: name, address, the admin node's way out, Salt."""
 
 import secrets
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from pigsty_cli.bootstrap import admin, layout, minion, settings
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.sandbox import network
-from pigsty_cli.sandbox.node import Node
 from pigsty_cli.sandbox.spec import NodeSpec, SandboxSpec
 
 PIGSTY = f"""#!{layout.VENV}/bin/python
@@ -71,18 +70,3 @@ def salt(trees: dict[str, Tree], spec: SandboxSpec, inventory: bytes | None) -> 
         if host != spec.admin:
             public = minion.prepare(tree, host=host, master=spec.admin, master_key=master_key)
             admin.accept(head, host, public)
-
-
-def restart_changed(node: Node, tree: Tree) -> None:
-    """Restart the Salt services of a running node whose files changed.
-
-    Args:
-        node: a running node.
-        tree: its files, with the changes that were made.
-    """
-    if any(path.startswith(layout.UNITS) for path in tree.changes):
-        node.run(["systemctl", "daemon-reload"])
-    for service in ("salt-master", "salt-minion"):
-        kind = service.removeprefix("salt-")
-        if any(kind in path for path in tree.changes):
-            node.run(["systemctl", "restart", f"{service}.service"])
