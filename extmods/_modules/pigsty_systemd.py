@@ -89,6 +89,9 @@ def enact(planned: dict[str, Any]) -> None:
     for unit, change in planned.items():
         if "enabled" in change:
             _systemctl("enable" if change["enabled"]["new"] == "enabled" else "disable", unit)
+        if change.get("active", {}).get("old") == "failed":
+            # A unit that failed too often is refused a start until this is forgotten.
+            _systemctl("reset-failed", unit)
         if "active" in change:
             _systemctl("start" if change["active"]["new"] == "active" else "stop", unit)
 

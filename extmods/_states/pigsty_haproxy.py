@@ -10,7 +10,7 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty.convergence import converge
 from pigsty.render import haproxy
-from pigsty.render.files import File
+from pigsty.render.files import Directory, File
 
 __virtualname__ = "pigsty_haproxy"
 
@@ -74,10 +74,12 @@ def _converge(
     texts = {file: haproxy.owned(owner, text) for file, text in wanted.items()}
     unit = File(haproxy.DROP_IN, haproxy.drop_in())
 
-    def files() -> list[File]:
+    def files() -> list[File | Directory]:
         present = __salt__["pigsty_haproxy.present"]()
         old = haproxy.stale(present, texts, owner, prefix, clean)
-        found = [File(f"{haproxy.SERVICES}/{file}", texts[file]) for file in sorted(texts)]
+        # HAProxy refuses to start without the folder; it may be empty.
+        found: list[File | Directory] = [Directory(haproxy.SERVICES)]
+        found += [File(f"{haproxy.SERVICES}/{file}", texts[file]) for file in sorted(texts)]
         found += [File(f"{haproxy.SERVICES}/{file}", None) for file in old]
         if main is not None:
             found += [File(haproxy.MAIN, main, secret=True, **_SECRET), unit]
@@ -118,13 +120,17 @@ def _converge(
     )
 
 
-def _check(main: str | None, texts: Mapping[str, str], files: list[File]) -> None:
+def _check(main: str | None, texts: Mapping[str, str], files: list[File | Directory]) -> None:
     """Refuse a configuration that HAProxy refuses."""
     if main is None:
         main = __salt__["pigsty_file.read"](haproxy.MAIN)
     if main is None:
         raise CommandExecutionError(f"{haproxy.MAIN} is missing: apply the state `node` first")
-    gone = {PurePosixPath(file.path).name for file in files if file.contents is None}
+    gone = {
+        PurePosixPath(file.path).name
+        for file in files
+        if isinstance(file, File) and file.contents is None
+    }
     present = __salt__["pigsty_haproxy.present"]()
     whole = {file: text for file, text in present.items() if file not in gone}
     problem = __salt__["pigsty_haproxy.check"](main, {**whole, **texts})

@@ -1,4 +1,7 @@
 # The admin user, with sudo and SSH.
+include:
+  - node.packages
+
 {%- set admin = pillar['pigsty']['node']['admin'] %}
 {%- if admin %}
 node-admin-group:

@@ -1,4 +1,7 @@
 # The packet filter: ours, none, or the operator's.
+include:
+  - node.packages
+
 node-firewall:
   pigsty_firewall.filtered:
     - require:

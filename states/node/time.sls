@@ -1,4 +1,7 @@
 # Time zone, NTP, and the system's crontab.
+include:
+  - node.packages
+
 node-clock:
   pigsty_clock.set_up:
     - require:

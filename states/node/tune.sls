@@ -1,4 +1,7 @@
 # Kernel settings and modules, huge pages, limits, swap.
+include:
+  - node.packages
+
 node-kernel:
   pigsty_kernel.tuned:
     - require:

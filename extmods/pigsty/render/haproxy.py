@@ -15,7 +15,8 @@ UNIT = "haproxy.service"
 DROP_IN = "/etc/systemd/system/haproxy.service.d/pigsty.conf"
 MASTER_SOCKET = "/run/haproxy-master.sock"
 #: Checksum of the configuration that the running HAProxy has loaded, written by the unit itself.
-LOADED = "/run/haproxy/pigsty.loaded"
+#: Not in /run/haproxy, which belongs to an unprivileged user: root writes here.
+LOADED = "/run/pigsty/haproxy.loaded"
 _OWNER = "# Owner: "
 
 
@@ -187,7 +188,8 @@ def drop_in() -> str:
     """
     # The order of a shell's glob depends on the locale; the checksum must not.
     loaded = (
-        f"/bin/sh -c 'LC_ALL=C; export LC_ALL; cat {MAIN} $$(ls -d {SERVICES}/*.cfg 2>/dev/null)"
+        "/bin/sh -c 'mkdir -p /run/pigsty; LC_ALL=C; export LC_ALL;"
+        f" cat {MAIN} $$(ls -d {SERVICES}/*.cfg 2>/dev/null)"
         f' | sha256sum | cut -d" " -f1 > {LOADED}\''
     )
     return text(
