@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,19 +133,19 @@ def load(file: str | Path) -> Inventory:
     try:
         status = path.stat()
         key = (status.st_mtime_ns, status.st_size, status.st_ino)
-        known = _CACHE.get(str(path))
+        known = _CACHE.get(str(path.absolute()))
         if known is not None and known[0] == key:
             return known[1]
-        if status.st_size > MAX_BYTES:
-            raise InventoryError(f"the file is larger than {MAX_BYTES >> 20} MiB")
-        data = path.read_bytes()
+        with path.open("rb") as stream:  # it may be a pipe, so its size says nothing
+            data = stream.read(MAX_BYTES + 1)
     except IsADirectoryError as error:
         raise InventoryError(f"{path} is a folder", hint="name the file in it") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InventoryError(f"can't read {path}: {reason}") from error
     inventory = parse(data, str(path))
-    _CACHE[str(path)] = (key, inventory)
+    if stat.S_ISREG(status.st_mode):
+        _CACHE[str(path.absolute())] = (key, inventory)
     return inventory
 
 

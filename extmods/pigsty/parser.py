@@ -11,7 +11,7 @@ from pigsty import catalogue as catalogue_module
 from pigsty.errors import InventoryError
 from pigsty.findings import Finding
 from pigsty.inventory import Group, Host, Inventory, Variable
-from pigsty.reader import MAX_DEPTH, Lines, Reader, compose, join, line_of
+from pigsty.reader import MAX_DEPTH, Lines, Reader, compose, join, line_of, too_deep
 from pigsty.types import NULLS, of_number
 
 _GROUP_KEYS = ("hosts", "vars", "children")
@@ -46,9 +46,10 @@ class Parser:
     """Reads one inventory; an object lives for one file."""
 
     def __init__(self, text: str, file: str, checksum: str) -> None:
-        self._text, self._file, self._checksum = text, file, checksum
+        self._file, self._checksum = file, checksum
         self._catalogue = catalogue_module.load()
-        self._reader = Reader(self._catalogue)
+        self._root, nodes = compose(text)
+        self._reader = Reader(self._catalogue, nodes)
         self._findings = self._reader.findings
         self._groups: dict[str, _Group] = {}
         self._hosts: dict[str, _Host] = {}
@@ -59,7 +60,7 @@ class Parser:
         Raises:
             InventoryError: the text is no inventory, or its groups contain each other.
         """
-        root = compose(self._text)
+        root = self._root
         if root is None or _is_null(root):
             raise InventoryError("the file is empty", hint="start with a copy of an example")
         if not isinstance(root, MappingNode):
@@ -84,9 +85,7 @@ class Parser:
     def _group(self, name: str, node: Node, path: str, line: int, parent: str, depth: int) -> None:
         """Read a group and all below it."""
         if depth > MAX_DEPTH:
-            raise InventoryError(
-                f"groups nest more than {MAX_DEPTH} levels deep", path=path, line=line
-            )
+            raise too_deep(path, line)
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = _Group(name, path, line)

@@ -13,31 +13,61 @@ from typing import Any
 import yaml
 from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.resolver import BaseResolver
 
 from pigsty.catalogue import Catalogue
 from pigsty.errors import InventoryError
 from pigsty.findings import Finding
 from pigsty.types import field_of, item_type, scalar
 
-#: Bounds; each is far above any real inventory (10,000 hosts make 2 MB and 200,000 values).
-MAX_BYTES = 64 * 2**20
-MAX_DEPTH = 50
-MAX_VALUES = 5_000_000
+#: Bounds; each is far above any real inventory (10,000 hosts make 2 MB).
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 100
+#: Values after the expansion of aliases: so many in any case, and so many times those in the file.
+FREE_VALUES, MAX_EXPANSION = 100_000, 10
 _PREFIX = "tag:yaml.org,2002:"
 _STRING_TAGS = ("", "!", _PREFIX + "str")
 _PLAIN_TAGS = tuple(_PREFIX + name for name in ("int", "float", "bool", "null"))
 _COLLECTION_TAGS = ("", "!", _PREFIX + "map", _PREFIX + "seq")
 
+_DEFAULT_TAGS = {
+    ScalarNode: _PREFIX + "str",
+    SequenceNode: _PREFIX + "seq",
+    MappingNode: _PREFIX + "map",
+}
+
 Lines = dict[tuple[str | int, ...], int]
 
 
-class _Composer(CParser, BaseResolver):  # type: ignore[misc]
-    """libyaml's composer, with no implicit types: scalars stay text."""
+class _TooDeep(Exception):
+    """The composer went deeper than the bound, at this node or below."""
+
+
+class _Composer(CParser):
+    """libyaml's composer, with no implicit types (scalars stay text) and a bound on its depth.
+
+    The composer is recursive C code, which would end the process on a deep enough file; it calls
+    ``descend_resolver`` on its way down into each node, and there the depth is counted.
+    """
 
     def __init__(self, stream: str) -> None:
-        CParser.__init__(self, stream)
-        BaseResolver.__init__(self)
+        super().__init__(stream)
+        self._depth = 0
+        self.count = 0
+
+    def descend_resolver(self, parent: Node | None, _index: Any) -> None:
+        """Count a level down."""
+        self._depth += 1
+        self.count += 1
+        if self._depth > MAX_DEPTH:
+            raise _TooDeep(line_of(parent) if parent is not None else None)
+
+    def ascend_resolver(self) -> None:
+        """Count a level up."""
+        self._depth -= 1
+
+    def resolve(self, kind: type[Node], _value: Any, _implicit: Any) -> str:
+        """Return the tag of a node that has none of its own."""
+        return _DEFAULT_TAGS[kind]
 
 
 def line_of(node: Node) -> int:
@@ -45,39 +75,20 @@ def line_of(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def compose(text: str) -> Node | None:
-    """Return the root node of a YAML text, or None when it holds nothing.
+def compose(text: str) -> tuple[Node | None, int]:
+    """Return the root node of a YAML text (None when it holds nothing) and the number of nodes.
 
     Raises:
         InventoryError: it is not YAML, holds several documents, or nests too deeply.
     """
-    _check_depth(text)
     try:
-        root: Node | None = _Composer(text).get_single_node()
+        composer = _Composer(text)
+        root: Node | None = composer.get_single_node()
+    except _TooDeep as error:
+        raise too_deep("", error.args[0]) from error
     except yaml.YAMLError as error:
         raise _syntax_error(error, text) from error
-    except RecursionError as error:
-        raise InventoryError("the file nests too deeply", hint="flatten it") from error
-    return root
-
-
-def _check_depth(text: str) -> None:
-    """Refuse nesting beyond the bound before the composer, which is recursive, sees it.
-
-    Indentation and brackets are looked at line by line without parsing: brackets in plain text only make
-    the estimate higher, so the bound here is generous and the reader has the exact one.
-    """
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth = max(0, depth - 1)
-    if deepest > MAX_DEPTH * 10:
-        raise InventoryError(
-            f"brackets open {deepest} levels deep", hint=f"nest at most {MAX_DEPTH} levels"
-        )
+    return root, composer.count
 
 
 def _syntax_error(error: yaml.YAMLError, text: str) -> InventoryError:
@@ -111,20 +122,26 @@ def _syntax_error(error: yaml.YAMLError, text: str) -> InventoryError:
 class Reader:
     """Turns nodes into values and collects what it notices.
 
+    Args:
+        catalogue: where the types of objects' fields stand.
+        nodes: how many nodes the file has, which bounds what its aliases may expand to.
+
     Attributes:
         findings: duplicate keys and the like, in the order of the file.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, nodes: int) -> None:
         self.catalogue = catalogue
         self.findings: list[Finding] = []
-        self._left = MAX_VALUES
+        self._left = FREE_VALUES + nodes * MAX_EXPANSION
 
-    def entries(self, node: MappingNode, path: str, depth: int = 0) -> Iterator[tuple[str, int, Node]]:
+    def entries(self, node: Node, path: str, depth: int = 0) -> Iterator[tuple[str, int, Node]]:
         """Yield (key, line, value node) of a mapping; merge keys are resolved, duplicates reported.
 
         The last of several equal keys counts, as in Ansible; each is an error finding nonetheless.
         """
+        if node.tag not in _COLLECTION_TAGS:
+            raise _odd_tag(node, path)
         own: dict[str, tuple[int, Node]] = {}
         merged: dict[str, tuple[int, Node]] = {}
         for key_node, value_node in node.value:
@@ -159,7 +176,7 @@ class Reader:
     def _merge_sources(self, node: Node, path: str, depth: int) -> list[MappingNode]:
         """Return the mappings that a merge key names, the winning one first."""
         if depth > MAX_DEPTH:
-            raise InventoryError("nests too deeply", path=path, line=line_of(node))
+            raise too_deep(path, line_of(node))
         nodes = node.value if isinstance(node, SequenceNode) else [node]
         for source in nodes:
             if not isinstance(source, MappingNode):
@@ -196,12 +213,10 @@ class Reader:
         if isinstance(node, ScalarNode):
             return self._scalar(node, kind, path, choices)
         if len(place) > MAX_DEPTH:
-            raise InventoryError(
-                f"nests more than {MAX_DEPTH} levels deep", path=path, line=line_of(node)
-            )
-        if node.tag not in _COLLECTION_TAGS:
-            raise _odd_tag(node, path)
+            raise too_deep(path, line_of(node))
         if isinstance(node, SequenceNode):
+            if node.tag not in _COLLECTION_TAGS:
+                raise _odd_tag(node, path)
             inner, items = item_type(kind), []
             for index, item in enumerate(node.value):
                 spot = (*place, index)
@@ -234,15 +249,25 @@ class Reader:
         self._left -= 1
         if self._left < 0:
             raise InventoryError(
-                f"the file expands to more than {MAX_VALUES:,} values",
+                "the aliases in the file expand to far more than the file holds",
                 line=line_of(node),
-                hint="remove the aliases that repeat each other (a bomb of aliases, or a mistake)",
+                hint="remove the aliases (*name) that repeat each other",
             )
 
 
 def join(path: str, key: str) -> str:
     """Return the dotted path of a key below another."""
     return f"{path}.{key}" if path else key
+
+
+def too_deep(path: str, line: int | None) -> InventoryError:
+    """Explain nesting beyond the bound: an anchor that contains itself, or brackets without end."""
+    return InventoryError(
+        f"nests more than {MAX_DEPTH} levels deep",
+        path=".".join(path.split(".")[:6]),
+        line=line,
+        hint="look for an anchor that contains itself, or for a bracket that is never closed",
+    )
 
 
 def _odd_key(node: Node, path: str) -> InventoryError:
