@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pigsty.catalogue import Catalogue, Parameter
@@ -196,7 +198,39 @@ class Context:
     def group(self, name: str) -> Place:
         """Return where a group stands; the whole inventory when there is none of that name."""
         group = self.inventory.groups.get(name)
-        return Place(group.path, group.line) if group else Place("all")
+        if group is None:
+            group = self.inventory.groups["all"]
+        return Place(group.path, group.line)
+
+    def member(self, node: Node, home: str) -> Place:
+        """Return the line of a host within the group that gives it a role.
+
+        Args:
+            node: the host; it may stand in several groups.
+            home: the name of the group, or of a variable that the group sets (``pg_cluster``).
+        """
+        groups = self.inventory.groups
+        for name in self.inventory.hosts[node.ip].groups:
+            chain = [above for above in groups[name].ancestors if above != "all"]
+            if home in chain or any(home in groups[above].variables for above in chain):
+                return self.host_in(name, node.ip)
+        return self.place(node)
+
+    def host_in(self, group: str, ip: str) -> Place:
+        """Return where a host stands in one of its groups."""
+        found = self.inventory.groups[group]
+        key = re.compile(rf"(?<![\d.:]){re.escape(ip)}['\"]?\s*:")
+        lines = self._lines[found.line - 1 :]
+        hits = (number for number, line in enumerate(lines, found.line) if key.search(line))
+        return Place(f"{found.path}.hosts.{ip}", next(hits, found.line))
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        """The lines of the file; only findings about a host's second group need them."""
+        try:
+            return Path(self.inventory.file).read_text("utf-8").splitlines()
+        except (OSError, ValueError):
+            return []
 
     # -- findings -----------------------------------------------------------------------------
 

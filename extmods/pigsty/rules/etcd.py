@@ -23,7 +23,7 @@ def members(ctx: Context) -> Iterator[Finding]:
             hint = "add `etcd: { hosts: { 10.10.10.10: { etcd_seq: 1 } } }` under all.children"
             yield ctx.error(place, text, hint)
         return
-    yield from sequences.check(ctx, "etcd", "etcd_seq", nodes)
+    yield from sequences.check(ctx, "etcd", "etcd_seq", nodes, "etcd")
     if len(nodes) % 2 == 0:
         text = f"etcd has {len(nodes)} members: no safer than {len(nodes) - 1}"
         yield ctx.warning(place, text, "use an odd number: 1, 3 or 5")

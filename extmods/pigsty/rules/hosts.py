@@ -75,10 +75,8 @@ def twice(ctx: Context) -> Iterator[Finding]:
                         f"{ip} stands in two {module} clusters: {first[1]} (group {first[0]}) "
                         f"and {cluster} (group {group})"
                     )
-                    place = Place(
-                        f"{inventory.groups[group].path}.hosts.{ip}", inventory.groups[group].line
-                    )
-                    yield ctx.error(place, text, "a host has one cluster of each module")
+                    hint = "a host has one cluster of each module"
+                    yield ctx.error(ctx.host_in(group, ip), text, hint)
 
 
 def _cluster_of(ctx: Context, group: str, name: str) -> str:

@@ -15,4 +15,4 @@ def group(ctx: Context) -> Iterator[Finding]:
     if not members and ctx.inventory.hosts:
         text = "there is no group infra, so there is no local package repository and no monitoring"
         yield ctx.warning(ctx.group("all"), text, "add it, with the admin node in it")
-    yield from sequences.check(ctx, "infra", "infra_seq", members)
+    yield from sequences.check(ctx, "infra", "infra_seq", members, "infra")

@@ -71,9 +71,9 @@ def kernels(ctx: Context) -> Iterator[Finding]:
 
 def clustered(ctx: Context) -> Iterator[Finding]:
     """Check the numbers of MinIO and Redis members, and Redis instances."""
-    for module, (_, number) in CLUSTERED.items():
+    for module, (name, number) in CLUSTERED.items():
         for cluster, nodes in _clusters(ctx, module).items():
-            yield from sequences.check(ctx, f"cluster {cluster}", number, nodes)
+            yield from sequences.check(ctx, f"cluster {cluster}", number, nodes, name)
     for cluster, nodes in _clusters(ctx, "redis").items():
         for node in nodes:
             yield from _instances(ctx, cluster, node)
@@ -107,9 +107,11 @@ def _clusters(ctx: Context, module: str) -> dict[str, list[Node]]:
 def _instances(ctx: Context, cluster: str, node: Node) -> Iterator[Finding]:
     """Check that a Redis node has instances, on ports, that follow an address."""
     instances = ctx.value(node, "redis_instances")
-    if instances is None:
+    if instances in (None, {}):
         text = f"{node.ip} in cluster {cluster} has no redis_instances"
-        yield ctx.error(ctx.place(node), text, "add `redis_instances: { 6379: {} }`")
+        yield ctx.error(
+            ctx.member(node, "redis_cluster"), text, "add `redis_instances: { 6379: {} }`"
+        )
     if not isinstance(instances, Mapping):
         return
     place = ctx.place(node, "redis_instances")

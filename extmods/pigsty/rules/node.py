@@ -26,9 +26,17 @@ def names(ctx: Context) -> Iterator[Finding]:
             hint = "letters, digits, . and -, beginning and ending with a letter or a digit"
             yield ctx.error(place, f"{quote(declared)} can't be the name of a host", hint)
         other = taken.setdefault(node.name, node) if node.name else node
-        if other is not node:
+        if other is not node and not _same_member(ctx, node, other):
             text = f"{node.ip} has the name {node.name}, which {other.ip} has too"
             yield ctx.warning(place, text, "give each node a name of its own")
+
+
+def _same_member(ctx: Context, node: Node, other: Node) -> bool:
+    """Return whether two hosts claim to be one member: a duplicate pg_seq is said elsewhere."""
+    cluster = ctx.value(node, "pg_cluster")
+    return bool(cluster) and all(
+        ctx.value(node, name) == ctx.value(other, name) for name in ("pg_cluster", "pg_seq")
+    )
 
 
 def hosts_lines(ctx: Context) -> Iterator[Finding]:

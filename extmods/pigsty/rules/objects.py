@@ -172,9 +172,7 @@ def databases(ctx: Context) -> Iterator[Finding]:
                 yield from _owner(ctx, cluster, roles, entry.get(key), place.inside(key))
             template = entry.get("template")
             if isinstance(template, str) and template and template not in names | TEMPLATES:
-                text = (
-                    f"the template database {quote(template)} does not exist in cluster {cluster}"
-                )
+                text = f"the template {quote(template)} is no database of cluster {cluster}"
                 yield ctx.error(place.inside("template"), text, "add it to pg_databases")
             yield from _schemas(ctx, cluster, roles, entry, place)
             known = schemas | _names_in(entry.get("schemas"))

@@ -11,8 +11,6 @@ from pigsty.findings import Finding
 from pigsty.rules import values
 from pigsty.rules.context import Context, Use
 
-#: Names that no catalogue section holds: Ansible's own, and the marks of this project.
-ALSO_KNOWN = frozenset(("pigsty_profile",))
 #: Modules of Pigsty that the catalogue doesn't cover, by the beginning of their parameters' names.
 OTHER_MODULES = (
     "app", "apps", "claude_", "code_", "ferret_", "greenplum_", "juice_", "jupyter_", "kafka_",
@@ -33,7 +31,7 @@ def names(ctx: Context) -> Iterator[Finding]:
                 text = f"{use.written} has no effect here: {parameter.unsupported}"
                 yield ctx.warning(use.place, text, "it may stay, or be removed")
             continue
-        if use.name in ALSO_KNOWN or use.name.startswith("ansible_") or use.name in used:
+        if use.name.startswith("ansible_") or use.name in used:
             continue
         if use.name.startswith(OTHER_MODULES):
             text = f"{use.name} belongs to a module that is not yet built here"

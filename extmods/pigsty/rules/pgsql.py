@@ -31,7 +31,7 @@ def clusters(ctx: Context) -> Iterator[Finding]:
             yield ctx.error(place, f"bad cluster name {quote(name)}", hint)
         elif name in RESERVED:
             yield ctx.error(place, f"the cluster name {name} is reserved", "choose another name")
-        yield from sequences.check(ctx, f"cluster {name}", "pg_seq", nodes)
+        yield from sequences.check(ctx, f"cluster {name}", "pg_seq", nodes, "pg_cluster")
         yield from _roles(ctx, name, nodes)
 
 
@@ -42,7 +42,9 @@ def _roles(ctx: Context, name: str, nodes: list[Node]) -> Iterator[Finding]:
         role = ctx.value(node, "pg_role")
         if role is None:
             text = f"{node.ip} in cluster {name} has no pg_role"
-            yield ctx.error(ctx.place(node), text, "add `pg_role: primary` or `pg_role: replica`")
+            yield ctx.error(
+                ctx.member(node, "pg_cluster"), text, "add `pg_role: primary` or `pg_role: replica`"
+            )
         elif role == "primary":
             primaries.append(node)
     if not primaries:

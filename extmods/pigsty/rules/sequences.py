@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context
-from pigsty.rules.values import is_number, show
+from pigsty.rules.values import is_number
 from pigsty.topology import Node
 
 
-def check(ctx: Context, what: str, name: str, nodes: Iterable[Node]) -> Iterator[Finding]:
+def check(
+    ctx: Context, what: str, name: str, nodes: Iterable[Node], home: str
+) -> Iterator[Finding]:
     """Check the number that each of some hosts must have.
 
     Args:
@@ -18,6 +20,8 @@ def check(ctx: Context, what: str, name: str, nodes: Iterable[Node]) -> Iterator
         what: what they are together, for messages ("cluster pg-test", "etcd").
         name: the parameter, for example ``pg_seq``.
         nodes: the hosts.
+        home: the group, or the variable, that makes them belong together: where a missing number
+            is reported.
     """
     taken: dict[int, Node] = {}
     missing: list[Node] = []
@@ -29,19 +33,18 @@ def check(ctx: Context, what: str, name: str, nodes: Iterable[Node]) -> Iterator
         elif not is_number(value):
             continue  # the wrong type is reported where the variable stands
         elif value < 0:
-            yield ctx.error(place, f"{name} of {node.ip} is {show(value)}", "use 0 or more")
+            yield ctx.error(place, f"{name} of {node.ip} is {value}", "use 0 or more")
         elif value in taken:
             other = taken[value]
-            line = ctx.place(other, name).line
-            text = (
-                f"{name} {value} of {node.ip} in {what} belongs to {other.ip} already (line {line})"
-            )
+            where = f"{other.ip} already (line {ctx.place(other, name).line})"
+            text = f"duplicate {name}: {value} of {node.ip} in {what} belongs to {where}"
             yield ctx.error(place, text, f"use {_free(taken, value)}")
         else:
             taken[value] = node
     for node in missing:
         text = f"{node.ip} in {what} has no {name}"
-        yield ctx.error(ctx.place(node), text, f"add `{name}: {_free(taken, 0)}` to the host")
+        hint = f"add `{name}: {_free(taken, 0)}` to the host"
+        yield ctx.error(ctx.member(node, home), text, hint)
 
 
 def _free(taken: Iterable[int], minimum: int) -> int:

@@ -197,10 +197,13 @@ def is_number(value: Any) -> TypeGuard[int]:
 def _choice(value: Any, choices: Sequence[Any], secret: bool) -> Fault:
     if value in choices and not isinstance(value, bool):
         return None
-    allowed = ", ".join(str(choice) for choice in choices)
+    allowed = ", ".join(str(choice) for choice in choices if choice != "")
     near = nearest(str(value), [str(choice) for choice in choices])
     hint = f"did you mean {near}?" if near else f"use one of: {allowed}"
-    return f"{show(value, secret)} is not one of {allowed}", hint
+    shown = (
+        quote(value) if not secret and isinstance(value, (str, int, float)) else show(value, secret)
+    )
+    return f"{shown} is not one of {allowed}", hint
 
 
 def _bool(value: Any, secret: bool) -> Fault:
