@@ -10,8 +10,16 @@ from pigsty.render import certificates
 from pigsty.topology import EtcdMember, InfraNode, Node, PgInstance
 
 
+class Vars(dict):
+    """Parameters of a host, all of them declared unless told otherwise."""
+
+    declared = frozenset()
+
+
 def node(ip, name="", modules=("node",), **params):
-    return Node(ip, name, "nodes", params, frozenset(params), tuple(modules))
+    values = Vars(params)
+    values.declared = frozenset(params)
+    return Node(ip, name, "nodes", values, tuple(modules))
 
 
 def topology(nodes, pg=(), etcd=(), infra=(), admin="10.10.10.10"):
@@ -97,5 +105,6 @@ def test_a_declared_lifetime_is_honoured(validity, days):
 
 
 def test_an_undeclared_lifetime_is_a_year():
-    quiet = Node("10.1.1.1", "", "nodes", {"cert_validity": "7300d"}, frozenset(), ("node",))
+    quiet = node("10.1.1.1", cert_validity="7300d")
+    quiet.vars.declared = frozenset()
     assert certificates.lifetime(quiet) == 365
