@@ -16,7 +16,14 @@ from pigsty.render import sysctl
 __virtualname__ = "pigsty_kernel"
 
 #: Bits of the capabilities in /proc/self/status (capabilities(7)).
-_CAPABILITIES = {"modules": 16, "clock": 25}
+_CAPABILITIES = {"modules": 16, "limits": 24, "clock": 25}
+#: Rows of /proc/<pid>/limits.
+_LIMITS = {
+    "nofile": "Max open files",
+    "nproc": "Max processes",
+    "core": "Max core file size",
+    "memlock": "Max locked memory",
+}
 _HUGE_PAGES_ASKED = Path("/run/pigsty/hugepages")
 
 
@@ -26,7 +33,7 @@ def __virtual__() -> str:
 
 
 def allows(what: str) -> bool:
-    """Return whether this machine lets root load kernel ``modules`` or set the ``clock``.
+    """Return whether root may load kernel ``modules``, set the ``clock`` or raise ``limits`` here.
 
     CLI Example:
 
@@ -51,6 +58,24 @@ def container() -> bool:
         salt-call pigsty_kernel.container
     """
     return Path("/run/systemd/container").exists() or Path("/.dockerenv").exists()
+
+
+def ceilings() -> dict[str, str]:
+    """Return the limits of a session that this machine does not let anybody raise, by item.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_kernel.ceilings
+    """
+    if allows("limits"):
+        return {}
+    table = Path("/proc/1/limits").read_text()
+    found = {
+        item: re.search(rf"^{row}\s+\S+\s+(\S+)", table, re.M) for item, row in _LIMITS.items()
+    }
+    return {item: row[1] for item, row in found.items() if row}
 
 
 def due(wanted: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -81,12 +81,13 @@ def tuned(name: str) -> dict[str, Any]:
 def _files(node: dict[str, Any], settings: dict[str, str], modules: list[str]) -> list[File]:
     """Return the files that carry the settings over a boot."""
     tune = node["node_tune"] != "none"
+    ceilings = __salt__["pigsty_kernel.ceilings"]()
     prefetch = 'ACTION=="add|change", SUBSYSTEM=="block", ENV{DEVTYPE}=="disk"'
     prefetch += ', ATTR{bdi/read_ahead_kb}="4096"\n'
     found = [
         File(sysctl.CONF, sysctl.conf(settings)),
         File(MODULES, sysctl.modules_conf(modules)),
-        File(LIMITS, sysctl.limits() if tune else None),
+        File(LIMITS, sysctl.limits(ceilings) if tune else None),
         File(HUGE_PAGES, sysctl.huge_page_policy(node["node_tune"])),
         File(READ_AHEAD, prefetch if node["node_disk_prefetch"] else None),
     ]

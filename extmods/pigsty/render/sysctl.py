@@ -13,6 +13,14 @@ HUGE_PAGE_BYTES = 2 * 1024 * 1024
 HUGE_PAGE_LIMIT = 0.90
 PROFILES = ("oltp", "olap", "crit", "tiny")
 
+#: Limits of a session; open files stay far under the kernel's ``fs.nr_open``.
+_LIMITS: Mapping[str, str] = {
+    "nofile": "655360",
+    "nproc": "655360",
+    "core": "unlimited",
+    "memlock": "unlimited",
+}
+
 #: What every database server wants, whatever its load.
 _COMMON: Mapping[str, str] = {
     # PostgreSQL's shared memory is touched from all cores: balancing and reclaiming by zone only
@@ -140,14 +148,20 @@ def modules_conf(modules: Iterable[str]) -> str | None:
     return text(*names) if names else None
 
 
-def limits(*, files: int = 655360) -> str:
-    """Return the file for /etc/security/limits.d: what a login session of a service's user may use.
+def limits(ceilings: Mapping[str, str]) -> str:
+    """Return the file for /etc/security/limits.d: what a login session of a service may use.
+
+    A limit that a machine doesn't allow keeps every session from being opened, sudo's too.
 
     Args:
-        files: open files; far under the kernel's ``fs.nr_open``, which setting more would fail.
+        ceilings: what this machine allows at most, by item; an item without one is unlimited.
     """
-    rows = (("nofile", files), ("nproc", 655360), ("core", "unlimited"), ("memlock", "unlimited"))
-    return text(*(f"*    -    {item:<8} {value}" for item, value in rows))
+    rows = []
+    for item, wanted in _LIMITS.items():
+        top = ceilings.get(item, "unlimited")
+        values = [int(value) for value in (wanted, top) if value != "unlimited"]
+        rows.append(f"*    -    {item:<8} {min(values) if values else 'unlimited'}")
+    return text(*rows)
 
 
 def huge_page_policy(profile: str) -> str | None:
