@@ -1,8 +1,8 @@
 """The parameter catalogue: every parameter's name, type, default, meaning and history.
 
-The data stands in ``pillar/params/<module>.yml``, the one source from which the types, the defaults,
-the JSON Schema for editors and the reference page come. ``pillar/params/objects.yml`` names the fields
-of the objects (users, databases, services …) that parameters hold.
+The data stands in ``pillar/params/<module>.yml``, the one source from which the types, the
+defaults, the JSON Schema for editors and the reference page come. ``pillar/params/objects.yml``
+names the fields of the objects (users, databases, services …) that parameters hold.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Parameter:
         unsupported: why it has no meaning here, or "".
         public: values of a secret that the whole world knows.
         translations: for an alias whose values have other names: alias to its table of values.
-        numbers: for an enum that used to be a number: (inclusive upper bound or None, value) in order.
+        numbers: for an enum that used to be a number: (inclusive upper bound or None, value) in
+            order.
         replaced_by: what took its place in later releases, or "".
     """
 
@@ -163,7 +164,7 @@ def load(directory: Path = DIRECTORY) -> Catalogue:
 def _read(file: Path) -> dict[str, Any]:
     """Return the mapping in one of the catalogue's files."""
     try:
-        data = yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506
+        data = yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader)
     except (OSError, yaml.YAMLError) as error:
         raise CatalogueError(f"{file}: {error}") from error
     if not isinstance(data, dict):

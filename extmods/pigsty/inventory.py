@@ -25,7 +25,8 @@ class Variable:
         value: the raw value, coerced to the declared type where YAML 1.1 misreads it.
         path: dotted path of the key in the file.
         line: line in the file, counted from 1.
-        lines: lines of the keys and items within the value, by their place, for example ``(0, "name")``.
+        lines: lines of the keys and items within the value, by their place, for example ``(0,
+            "name")``.
     """
 
     value: Any
@@ -51,8 +52,8 @@ class Variable:
 class Group:
     """A group of the inventory: its own hosts and variables, and its place among the groups.
 
-    ``depth`` is the longest way down from ``all`` (0); ``ancestors`` are the groups above and the group
-    itself, in the order in which their variables are applied.
+    ``depth`` is the longest way down from ``all`` (0); ``ancestors`` are the groups above and the
+    group itself, in the order in which their variables are applied.
     """
 
     name: str
@@ -100,8 +101,8 @@ class Inventory:
         """Return the host's own variables merged by precedence (without catalogue defaults).
 
         Precedence: ``all.vars``, then group vars (parents before children, then by
-        ``ansible_group_priority``, then by name), then host vars. Override replaces and never merges.
-        Names are canonical: an alias is entered under the current name.
+        ``ansible_group_priority``, then by name), then host vars. Override replaces and never
+        merges. Names are canonical: an alias is entered under the current name.
         """
         merged: dict[str, Variable] = {}
         for name in self.chain(self.hosts[host].groups):

@@ -104,7 +104,9 @@ class Parser:
             elif _is_null(value):
                 continue
             elif not isinstance(value, MappingNode):
-                self._error(here, key_line, f"`{key}` must be a mapping, not {_kind(value)}", _SHAPE)
+                self._error(
+                    here, key_line, f"`{key}` must be a mapping, not {_kind(value)}", _SHAPE
+                )
             elif key == "vars":
                 group.variables.update(self._variables(value, here))
             elif key == "hosts":
@@ -158,8 +160,10 @@ class Parser:
                 loser = former.pop(name, "")
                 lost = out.get(name)
             else:
-                self._warning(variable.path, line, f"{key} is called {name} here", f"rename it to {name}")
-                loser, lost = (key, variable) if name in out and name not in former else ("", None)
+                text = f"{key} is called {name} here"
+                self._warning(variable.path, line, text, f"rename it to {name}")
+                beside = name in out and name not in former
+                loser, lost = (key, variable) if beside else ("", None)
             if loser and lost is not None:
                 self._warning(
                     lost.path, lost.line,

@@ -1,8 +1,8 @@
 """YAML text to plain values, with the line of every key and the declared types applied.
 
-It composes nodes with libyaml and turns them into values itself: the types that the catalogue declares
-decide what a scalar means (:mod:`pigsty.types`), every duplicate key is noticed, and size, depth and the
-expansion of aliases are bounded, so that no file can exhaust the machine.
+It composes nodes with libyaml and turns them into values itself: the types that the catalogue
+declares decide what a scalar means (:mod:`pigsty.types`), every duplicate key is noticed, and
+size, depth and the expansion of aliases are bounded, so that no file can exhaust the machine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pigsty.catalogue import Catalogue
@@ -284,7 +284,7 @@ def _odd_tag(node: Node, path: str) -> InventoryError:
             "Ansible Vault values can't be read here",
             path=path,
             line=line_of(node),
-            hint="decrypt it with `ansible-vault decrypt`, then encrypt it with GPG as a PGP message",
+            hint="decrypt it with `ansible-vault decrypt`, and encrypt it with GPG instead",
         )
     return InventoryError(
         f"the tag {tag.replace(_PREFIX, '!!')} is not supported",

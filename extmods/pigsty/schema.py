@@ -35,9 +35,7 @@ def schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
     types where we read the text.
     """
     catalogue = catalogue or load()
-    properties = {
-        name: _property(catalogue[name], name, catalogue) for name in sorted(catalogue)
-    }
+    properties = {name: _property(catalogue[name], name, catalogue) for name in sorted(catalogue)}
     group: dict[str, Any] = {
         "type": ["object", "null"],
         "additionalProperties": False,

@@ -1,8 +1,8 @@
 """``${…}`` and ``{{ … }}`` in the values of an inventory.
 
-Tokens in ``${…}`` are replaced only where Pigsty replaces them (``TOKENS``): anywhere else, in a crontab
-line say, they belong to somebody else. Jinja2 runs in its sandbox with bounds on size and time; a value
-that is one expression keeps the expression's type.
+Tokens in ``${…}`` are replaced only where Pigsty replaces them (``TOKENS``): anywhere else, in a
+crontab line say, they belong to somebody else. Jinja2 runs in its sandbox with bounds on size and
+time; a value that is one expression keeps the expression's type.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError as JinjaError
+from jinja2 import StrictUndefined, Template
+from jinja2 import TemplateError as JinjaError
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.nativetypes import NativeCodeGenerator, NativeEnvironment, NativeTemplate
-from jinja2.runtime import Context, missing
+from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import missing
 
 from pigsty.errors import TemplateError
 from pigsty.template_filters import FILTERS, GLOBALS, MAX_TEXT, TESTS, check_call, check_operation
@@ -23,6 +25,8 @@ from pigsty.template_filters import FILTERS, GLOBALS, MAX_TEXT, TESTS, check_cal
 #: Looks a variable up for a template; raises KeyError when nothing has that name.
 Lookup = Callable[[str], Any]
 _LOOKUP = "__lookup__"
+#: What a filter raises when its input doesn't suit it.
+_FAILURES = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 
 
 def has_template(text: str) -> bool:
@@ -85,7 +89,7 @@ def _render_text(text: str, lookup: Lookup, path: str, line: int | None) -> Any:
         raise TemplateError(
             f"the template {_short(text)} is refused: {error}", path=path, line=line
         ) from error
-    except (JinjaError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (JinjaError, *_FAILURES) as error:
         raise TemplateError(
             f"the template {_short(text)} can't be rendered: {error}", path=path, line=line
         ) from error
@@ -138,7 +142,7 @@ class _Environment(SandboxedEnvironment, NativeEnvironment):
     intercepted_binops = frozenset(("*", "**", "%", "+"))
 
     @staticmethod
-    def concat(values: Iterable[Any]) -> Any:  # type: ignore[override]
+    def concat(values: Iterable[Any]) -> Any:
         """Join the parts of a template; a single part keeps its type."""
         parts: list[Any] = []
         size = 0
@@ -156,7 +160,7 @@ class _Environment(SandboxedEnvironment, NativeEnvironment):
         check_operation(operator, left, right)
         return super().call_binop(context, operator, left, right)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call something after a look at how large the result would be."""
         check_call(__obj, args)
         return super().call(__context, __obj, *args, **kwargs)
@@ -187,13 +191,14 @@ def _compile(text: str) -> Template:
     return _ENVIRONMENT.from_string(text)
 
 
+_VERSION = {"${pg_version}": "pg_version"}
 #: Which tokens are replaced in which parameters: parameter -> token -> variable. ``${admin_ip}`` is
 #: replaced everywhere.
 TOKENS: Mapping[str, Mapping[str, str]] = {
-    **dict.fromkeys(
-        ("pg_packages", "pg_extensions", "repo_packages", "repo_extra_packages"),
-        {"${pg_version}": "pg_version"},
-    ),
+    "pg_packages": _VERSION,
+    "pg_extensions": _VERSION,
+    "repo_packages": _VERSION,
+    "repo_extra_packages": _VERSION,
     "pgbackrest_repo": {"${pg_cluster}": "pg_cluster"},
     "minio_node": {"${minio_cluster}": "minio_cluster", "${minio_seq}": "minio_seq"},
 }

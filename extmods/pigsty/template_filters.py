@@ -1,4 +1,4 @@
-"""The filters and tests that templates may use: jinja2's own and those of Ansible that inventories use."""
+"""The filters and tests of templates: jinja2's own, and those of Ansible that inventories use."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import yaml
-from jinja2.defaults import DEFAULT_FILTERS
 from jinja2.exceptions import SecurityError, UndefinedError
+from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import Undefined
 from jinja2.sandbox import safe_range
 
@@ -93,7 +93,7 @@ def to_bool(value: Any) -> bool:
     """Return a value as Ansible's ``bool`` filter does: yes, on, 1 and true are true."""
     if isinstance(value, str):
         return value.lower() in ("yes", "on", "1", "true")
-    return value == 1
+    return bool(value == 1)
 
 
 def ternary(value: Any, yes: Any, no: Any, none: Any = None) -> Any:
@@ -161,7 +161,9 @@ def to_json(value: Any, **_options: Any) -> str:
 
 def to_nice_json(value: Any, indent: int = 4, **_options: Any) -> str:
     """Return indented JSON with sorted keys."""
-    return json.dumps(value, indent=min(indent, 16), sort_keys=True, ensure_ascii=False, default=str)
+    return json.dumps(
+        value, indent=min(indent, 16), sort_keys=True, ensure_ascii=False, default=str
+    )
 
 
 def to_yaml(value: Any, **_options: Any) -> str:
@@ -266,8 +268,9 @@ def intersect(first: Iterable[Any], second: Iterable[Any]) -> list[Any]:
 def ipaddr(value: Any, query: str = "") -> Any:
     """Return an address or network as asked for, False when the value is neither.
 
-    Queries: none (the value), ``address``, ``network``, ``netmask``, ``prefix``, ``net``, ``subnet``,
-    ``broadcast``, ``host``, ``version`` or the number of an address within the network.
+    Queries: none (the value), ``address``, ``network``, ``netmask``, ``prefix``, ``net``,
+        ``subnet``, ``broadcast``, ``host``, ``version`` or the number of an address within the
+        network.
     """
     try:
         interface = ipaddress.ip_interface(str(value))
@@ -316,8 +319,9 @@ _OUTSIDE = "the inventory is the only input; write the value into it"
 FILTERS: Mapping[str, Callable[..., Any]] = {
     **{
         name: function
-        for name, function in DEFAULT_FILTERS.items()
-        if name not in ("center", "format", "indent", "wordwrap", "urlize", "random", "pprint", "xmlattr")
+        for name, function in JINJA_FILTERS.items()
+        if name not in ("center", "format", "indent", "wordwrap", "urlize", "random", "pprint",
+        "xmlattr")
     },
     "b64decode": b64decode, "b64encode": b64encode, "basename": posixpath.basename, "bool": to_bool,
     "combine": combine, "dict2items": dict2items, "difference": difference,
@@ -332,7 +336,10 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "password_hash": refused("password_hash", _RANDOM), "random": refused("random", _RANDOM),
     "shuffle": refused("shuffle", _RANDOM),
 }  # fmt: skip
-FILTERS = {**FILTERS, **{f"ansible.builtin.{n}": FILTERS[n] for n in ("bool", "combine", "ternary")}}
+FILTERS = {
+    **FILTERS,
+    **{f"ansible.builtin.{n}": FILTERS[n] for n in ("bool", "combine", "ternary")},
+}
 
 TESTS: Mapping[str, Callable[..., bool]] = {
     "match": lambda text, pattern: re.match(pattern, str(text)) is not None,

@@ -1,4 +1,4 @@
-"""Inventory to Topology: nodes, clusters and instances; identity is derived here and nowhere else."""
+"""Inventory to Topology: nodes, clusters, instances; identity is derived here and nowhere else."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ class Node:
 
     Attributes:
         ip: address, host key and minion id.
-        name: node name: ``<pg_cluster>-<pg_seq>`` if ``node_id_from_pg``, else ``nodename``, else "".
+        name: node name: ``<pg_cluster>-<pg_seq>`` if ``node_id_from_pg``, else ``nodename``, else
+            "".
         cluster: node cluster (``pg_cluster`` or ``node_cluster``, default ``nodes``).
-        vars: every parameter of the host by its current name: catalogue default < all < group < host;
-            values are rendered (``${…}``, ``{{ … }}``) and coerced on first access, then kept.
-        modules: lower-case names of the modules this node has, for example ``("node", "etcd", "pgsql")``.
+        vars: every parameter of the host by its current name: catalogue default < all < group <
+            host; values are rendered (``${…}``, ``{{ … }}``) and coerced on first access, then
+            kept.
+        modules: lower-case names of the modules this node has, for example ``("node", "etcd",
+            "pgsql")``.
     """
 
     ip: str
@@ -39,7 +42,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class PgInstance:
-    """A member of a PostgreSQL cluster as declared (``role`` is the written role, not the live one)."""
+    """A member of a PostgreSQL cluster as declared (``role`` is the written role, not the live)."""
 
     cluster: str
     seq: int
@@ -76,7 +79,7 @@ class PgCluster:
 
     @property
     def primary(self) -> PgInstance | None:
-        """The declared primary (who bootstraps), or None when the inventory names none or several."""
+        """The declared primary, who bootstraps; None when the inventory names none or several."""
         found = [member for member in self.members if member.role == "primary"]
         return found[0] if len(found) == 1 else None
 
@@ -174,8 +177,8 @@ class Topology:
 def build(inventory: Inventory) -> Topology:
     """Derive the topology of an inventory; lazy per host, so 10,000 hosts cost little.
 
-    It doesn't raise for what validation reports (a duplicate ``pg_seq``, two primaries): the rules look at
-    the topology. A member whose number is no number is in no cluster.
+    It doesn't raise for what validation reports (a duplicate ``pg_seq``, two primaries): the rules
+    look at the topology. A member whose number is no number is in no cluster.
     """
     deployment = Deployment(inventory)
     nodes: dict[str, Node] = {}
@@ -247,8 +250,9 @@ def _in_order(clusters: Mapping[str, list[Member]]) -> dict[str, tuple[Member, .
 def _node(ip: str, found: Mapping[str, Any], deployment: Deployment) -> Node:
     """Return the node of a host by its identity parameters.
 
-    The name is ``<pg_cluster>-<pg_seq>`` where ``node_id_from_pg`` and both are set, else ``nodename``.
-    The cluster is ``pg_cluster`` where ``node_id_from_pg`` and ``node_cluster`` is unset or ``nodes``.
+    The name is ``<pg_cluster>-<pg_seq>`` where ``node_id_from_pg`` and both are set, else
+    ``nodename``. The cluster is ``pg_cluster`` where ``node_id_from_pg`` and ``node_cluster`` is
+    unset or ``nodes``.
     """
     borrow = found["node_id_from_pg"] is not False
     cluster = str(found["node_cluster"] or "nodes")

@@ -4,10 +4,11 @@ YAML 1.1 reads ``off`` as a boolean, ``22:22:22`` as 80542, ``0640`` as 416 and 
 inventory is therefore read as text, and the declared type decides. The same function serves values
 that a template produced.
 
-Type names: ``bool``, ``int``, ``port``, ``float``, ``enum``, ``int|auto``, ``setting`` (a number stays
-one, everything else is text), ``any`` (YAML's own reading without its traps); every other scalar name
-(``string``, ``path``, ``ip`` …) is text. Containers: ``X[]`` a list of X, ``X_map`` a mapping to X,
-``settings`` and ``strings`` mappings of those, ``dict`` a free mapping, and the objects of the catalogue.
+Type names: ``bool``, ``int``, ``port``, ``float``, ``enum``, ``int|auto``, ``setting`` (a number
+stays one, everything else is text), ``any`` (YAML's own reading without its traps); every other
+scalar name (``string``, ``path``, ``ip`` …) is text. Containers: ``X[]`` a list of X, ``X_map`` a
+mapping to X, ``settings`` and ``strings`` mappings of those, ``dict`` a free mapping, and the
+objects of the catalogue.
 """
 
 from __future__ import annotations
@@ -61,9 +62,7 @@ def scalar(text: str, plain: bool, kind: str, choices: tuple[Any, ...] = ()) -> 
     return text
 
 
-def coerce(
-    value: Any, kind: str, catalogue: Catalogue, choices: tuple[Any, ...] = ()
-) -> Any:
+def coerce(value: Any, kind: str, catalogue: Catalogue, choices: tuple[Any, ...] = ()) -> Any:
     """Return a value that a template or a program made, as its declared type.
 
     Args:
@@ -116,12 +115,12 @@ def field_of(kind: str, key: str, catalogue: Catalogue) -> Field:
 
 
 def of_number(number: int, table: tuple[tuple[int | None, str], ...]) -> str:
-    """Return the choice for a number of earlier releases: the first whose bound it doesn't exceed."""
+    """Return the choice for a number of older releases: the first whose bound it respects."""
     return next(value for bound, value in table if bound is None or number <= bound)
 
 
 def _short(text: str) -> bool:
-    """Return whether a number has a length that a person would write (Python refuses 4300 digits)."""
+    """Return whether a number is as short as people write them (Python refuses 4300 digits)."""
     return len(text) <= _LONGEST_NUMBER
 
 
@@ -140,7 +139,7 @@ def _int(text: str) -> Any:
 
 
 def _enum(text: str, choices: tuple[Any, ...]) -> Any:
-    """Return the choice that a text names; ``off`` may have been written in any way YAML 1.1 knows."""
+    """Return the choice that a text names; ``off`` may stand there in any way YAML 1.1 knows."""
     if text in choices:
         return text
     word = text.lower()
@@ -156,7 +155,7 @@ def _enum(text: str, choices: tuple[Any, ...]) -> Any:
 
 
 def _any(text: str) -> Any:
-    """Read an unquoted scalar of no declared type: YAML 1.1 without octal, sexagesimal and dates."""
+    """Read an unquoted scalar of no declared type: YAML 1.1 without octal, base 60 and dates."""
     word = text.lower()
     if word in TRUE:
         return True

@@ -1,7 +1,7 @@
 """The variables of a host: catalogue default < all < group < host, rendered when somebody looks.
 
-Nothing is computed for a host that nobody asks about: the identity of all hosts comes from one pass over
-raw values, everything else waits for its first access.
+Nothing is computed for a host that nobody asks about: the identity of all hosts comes from one
+pass over raw values, everything else waits for its first access.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Deployment:
     def _members(self) -> dict[str, tuple[str, ...]]:
         """Return the hosts of each group, those of its children included."""
         members: dict[str, dict[str, None]] = {name: {} for name in self.inventory.groups}
-        for name, group in self.inventory.groups.items():
+        for group in self.inventory.groups.values():
             for above in group.ancestors:
                 members[above].update(dict.fromkeys(group.hosts))
         return {name: tuple(hosts) for name, hosts in members.items()}
@@ -190,7 +190,7 @@ class HostVars(Mapping[str, Any]):
         return value
 
     def _lookup(self, name: str, active: tuple[tuple[str, str], ...]) -> Any:
-        """Return what a name means in a template of this host: a variable, or one of Ansible's own."""
+        """Return what a name means in a template: a variable of the host, or one of Ansible's."""
         if name in self._deployment.catalogue or name in self.raw:
             return self._get(name, active)
         if name in ("inventory_hostname", "inventory_hostname_short", "ansible_host"):
@@ -198,7 +198,8 @@ class HostVars(Mapping[str, Any]):
         if name == "groups":
             return {group: list(hosts) for group, hosts in self._deployment.groups.items()}
         if name == "group_names":
-            chain = self._deployment.inventory.chain(self._deployment.inventory.hosts[self.ip].groups)
+            inventory = self._deployment.inventory
+            chain = inventory.chain(inventory.hosts[self.ip].groups)
             return sorted(group for group in chain if group != "all")
         if name == "hostvars":
             return _AllHosts(self._deployment, active)
