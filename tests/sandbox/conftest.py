@@ -1,0 +1,149 @@
+"""The sandbox as a fixture: brought up and converged once, shared by every scenario.
+
+With PIGSTY_TEST_STRICT=1 (as the CI sets it) it starts from empty disks, so that the first apply on bare
+nodes is part of what is tested; otherwise a running sandbox is used as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from expect import Cluster, Dsn
+
+from pigsty import topology
+from pigsty_cli.sandbox.lifecycle import Sandbox
+from pigsty_cli.sandbox.progress import Progress
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+INVENTORY = REPOSITORY / "pillar/inventory/sandbox.yml"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One node of the sandbox, as the scenarios use it."""
+
+    host: str
+    sandbox: Sandbox
+
+    def run(
+        self, command: Sequence[str], *, stdin: str | None = None, timeout: float = 600
+    ) -> tuple[int, str, str]:
+        """Run a command in the node; return its exit code, output and errors."""
+        done = self.sandbox.node(self.host).run(
+            list(command), check=False, stdin=stdin, timeout=timeout
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def kill(self) -> None:
+        """Cut the node's power."""
+        self.sandbox.kill(self.host)
+
+    def start(self) -> None:
+        """Switch it on again."""
+        self.sandbox.start([self.host])
+
+    def partition(self, others: Sequence[str] = ()) -> None:
+        """Cut it off from other nodes, or from everything."""
+        self.sandbox.partition(self.host, others)
+
+    def heal(self) -> None:
+        """Undo its partitions."""
+        self.sandbox.heal(self.host)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """All nodes of the sandbox."""
+
+    sandbox: Sandbox
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Their addresses."""
+        spec = self.sandbox.spec
+        assert spec is not None
+        return tuple(node.host for node in spec.nodes)
+
+    def node(self, host: str) -> Machine:
+        """One of them."""
+        return Machine(host, self.sandbox)
+
+
+_figures: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def report() -> Callable[[str, float, str], None]:
+    """Note a measured figure; all are printed at the end of the run."""
+
+    def note(what: str, value: float, unit: str) -> None:
+        _figures.append(f"{what}: {value:.1f} {unit}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the measured figures."""
+    if _figures:
+        terminalreporter.section("measured")
+        for line in _figures:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def sandbox(report: Callable[[str, float, str], None]) -> Iterator[Nodes]:
+    """The four nodes, up and converged by one apply on all of them at once."""
+    machine = Sandbox(progress=Progress())
+    if os.environ.get("PIGSTY_TEST_STRICT") == "1":
+        machine.destroy()
+    started = time.monotonic()
+    machine.up(INVENTORY)
+    report("sandbox up, minions answering", time.monotonic() - started, "s")
+    nodes = Nodes(machine)
+    started = time.monotonic()
+    code, out, err = nodes.node("10.10.10.10").run(["pigsty", "apply", "--yes"], timeout=1200)
+    assert code == 0, f"the first apply failed:\n{out}\n{err}"
+    report("first apply", time.monotonic() - started, "s")
+    yield nodes
+    machine.heal()
+
+
+@pytest.fixture(scope="session")
+def admin(sandbox: Nodes) -> Machine:
+    """The admin node."""
+    return sandbox.node("10.10.10.10")
+
+
+@pytest.fixture(scope="session")
+def pg_test(admin: Machine) -> Cluster:
+    """The cluster of three."""
+    return Cluster("pg-test", admin)
+
+
+@pytest.fixture(scope="session")
+def pg_meta(admin: Machine) -> Cluster:
+    """The cluster of one."""
+    return Cluster("pg-meta", admin)
+
+
+def _dsn(cluster: str, user: str, database: str) -> Dsn:
+    declared = topology.load(INVENTORY).pg_clusters[cluster]
+    password = next(u["password"] for u in declared.vars["pg_users"] if u["name"] == user)
+    return Dsn(declared.members[0].ip, 5433, database, user, password)
+
+
+@pytest.fixture(scope="session")
+def test_dsn(sandbox: Nodes) -> Dsn:
+    """Where the owner of the database `test` writes: service `primary` of pg-test."""
+    return _dsn("pg-test", "test", "test")
+
+
+@pytest.fixture(scope="session")
+def meta_dsn(sandbox: Nodes) -> Dsn:
+    """Where the owner of the database `meta` writes: service `primary` of pg-meta."""
+    return _dsn("pg-meta", "dbuser_meta", "meta")
