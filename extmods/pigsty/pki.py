@@ -32,8 +32,9 @@ from pigsty.errors import PigstyError
 BACKDATE = timedelta(hours=1)
 #: A leaf is renewed when less than this part of its life is left.
 RENEW_AT = 1 / 3
-#: X.509 allows a common name no longer than this (RFC 5280, ub-common-name).
-CN_LENGTH = 64
+#: X.509 allows a name no longer than this (RFC 5280, ub-common-name, ub-organizational-unit-name).
+NAME_LENGTH = 64
+ORGANIZATION = "pigsty"
 
 
 class PkiError(PigstyError):
@@ -45,20 +46,27 @@ class Leaf:
     """What a leaf certificate must say.
 
     Attributes:
-        cn: common name, cut to 64 characters when it is written.
+        name: who holds it, for people; cut to 64 characters when it is written. It stands in the
+            subject as organizational unit, and there is no common name: see
+            :mod:`pigsty.render.certificates`.
         dns: DNS names, sorted by whoever makes the leaf.
         ips: IP addresses.
         days: lifetime in days.
     """
 
-    cn: str
+    name: str
     dns: tuple[str, ...]
     ips: tuple[str, ...]
     days: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a pillar."""
-        return {"cn": self.cn, "days": self.days, "dns": list(self.dns), "ips": list(self.ips)}
+        return {
+            "days": self.days,
+            "dns": list(self.dns),
+            "ips": list(self.ips),
+            "name": self.name,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Leaf:
@@ -69,7 +77,7 @@ class Leaf:
         """
         try:
             return cls(
-                cn=str(data["cn"]),
+                name=str(data["name"]),
                 dns=tuple(str(name) for name in data["dns"]),
                 ips=tuple(str(address) for address in data["ips"]),
                 days=int(data["days"]),
@@ -79,7 +87,7 @@ class Leaf:
 
     def describe(self) -> str:
         """Return one line for people: name, alternative names and lifetime."""
-        return f"CN={self.cn[:CN_LENGTH]} SAN={','.join(self.dns + self.ips)} {self.days}d"
+        return f"{self.name[:NAME_LENGTH]} for {', '.join(self.dns + self.ips)}, {self.days} days"
 
 
 def create_ca(cn: str, days: int, now: datetime | None = None) -> tuple[bytes, bytes]:
@@ -94,7 +102,7 @@ def create_ca(cn: str, days: int, now: datetime | None = None) -> tuple[bytes, b
         The private key and the self-signed certificate, both PEM.
     """
     key = ec.generate_private_key(ec.SECP384R1())
-    name = _name(cn)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn[:NAME_LENGTH])])
     start = now or datetime.now(UTC)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     builder = (
@@ -184,7 +192,7 @@ def sign(ca_key: bytes, ca_cert: bytes, csr: bytes, leaf: Leaf, now: datetime) -
     )
     builder = (
         x509.CertificateBuilder()
-        .subject_name(_name(leaf.cn))
+        .subject_name(_subject(leaf))
         .issuer_name(authority.subject)
         .public_key(wanted)
         .serial_number(x509.random_serial_number())
@@ -240,8 +248,8 @@ def needs_renewal(
         return "CA changed"
     if public is not None and _spki(cert.public_key()) != public:
         return "key changed"
-    if cert.subject != _name(leaf.cn):
-        return "common name changed"
+    if cert.subject != _subject(leaf):
+        return "name changed"
     if found != (set(leaf.dns), {str(ip_address(address)) for address in leaf.ips}):
         return "alternative names changed"
     life = cert.not_valid_after_utc - cert.not_valid_before_utc
@@ -267,8 +275,9 @@ def describe(cert_pem: bytes) -> str:
     )
 
 
-def _name(cn: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn[:CN_LENGTH])])
+def _subject(leaf: Leaf) -> x509.Name:
+    unit = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, leaf.name[:NAME_LENGTH])
+    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION), unit])
 
 
 def _san(leaf: Leaf) -> list[x509.GeneralName]:

@@ -21,8 +21,8 @@ infra-web-packages:
 
 infra-web-certificate:
   pigsty_cert.present:
-    - name: /etc/nginx/conf.d/cert/pigsty.crt
-    - key: /etc/nginx/conf.d/cert/pigsty.key
+    - name: /etc/pki/infra.crt
+    - key: /etc/pki/infra.key
     - role: infra
     - ca: {{ infra['nginx']['home'] }}/ca.crt
     - require:

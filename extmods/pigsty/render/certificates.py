@@ -1,9 +1,10 @@
 """Which leaf certificates a node may have, and what each of them says.
 
-A role is the module that uses the certificate. Common names hold a dot (``pg-test-1.pgsql``), which
-no name of a PostgreSQL cluster does: etcd takes the common name of a client certificate for a user
-name when the client sends no token, and etcd's users are named after clusters. So a certificate
-opens the connection, and only the password gives rights.
+A role is the module that uses the certificate. No leaf has a common name. etcd takes that of a
+client's certificate for a user name when the client sends no token, so a certificate called ``root``
+would be root; and with its users enabled it refuses every HTTP request under a certificate that has
+one, which is how Patroni speaks to it. Without, a certificate opens the connection, and only the
+password gives rights. Servers are known by their alternative names anyway.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _leaf(node: Node, name: str, role: str, days: int, names: Iterable[str]) -> 
             ips.add(address)
         elif _DNS.match(text):
             dns.add(text)
-    return Leaf(cn=f"{name}.{role}", dns=tuple(sorted(dns)), ips=tuple(sorted(ips)), days=days)
+    return Leaf(f"{name}.{role}", tuple(sorted(dns)), tuple(sorted(ips)), days)
 
 
 def _address(text: str) -> str | None:

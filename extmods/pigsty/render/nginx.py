@@ -7,8 +7,9 @@ from typing import Any
 
 from pigsty.render.files import BANNER, File
 
-CERTIFICATE = "/etc/nginx/conf.d/cert/pigsty.crt"
-KEY = "/etc/nginx/conf.d/cert/pigsty.key"
+#: The infra node's own certificate, which is also its ticket to etcd and Patroni.
+CERTIFICATE = "/etc/pki/infra.crt"
+KEY = "/etc/pki/infra.key"
 #: The package's example site: it would answer in our place.
 EXAMPLE = "/etc/nginx/sites-enabled/default"
 

@@ -63,15 +63,9 @@ def test_grants_are_the_leaves_of_every_node(four):
 
 def test_names_of_a_postgres_member(four):
     leaf = certificates.leaves(four, four.nodes["10.10.10.11"])["pgsql"]
-    assert leaf.cn == "pg-test-1.pgsql"
+    assert leaf.name == "pg-test-1.pgsql"
     assert leaf.dns == ("localhost", "pg-test", "pg-test-1", "pg-test-1.lan", "pg-test.lan")
     assert leaf.ips == ("10.10.10.11", "127.0.0.1")
-
-
-def test_no_common_name_can_be_an_etcd_user(four):
-    # A cluster's name has no dot, and `root` has none either.
-    for n in four.nodes.values():
-        assert all("." in leaf.cn for leaf in certificates.leaves(four, n).values())
 
 
 def test_a_cluster_address_stands_in_the_certificate_only_while_it_is_used():
@@ -91,7 +85,7 @@ def test_names_of_an_infra_node():
     }
     infra = node("10.1.1.2", infra_portal=portal)
     leaf = certificates.leaves(topology([infra], infra=[InfraNode(2, infra)]), infra)["infra"]
-    assert leaf.cn == "infra-2.infra"
+    assert leaf.name == "infra-2.infra"
     assert leaf.dns == ("a.example.org", "b.example.org", "i.pigsty", "infra-2", "localhost")
     assert leaf.ips == ("10.1.1.2", "10.10.10.10", "127.0.0.1")
 

@@ -20,7 +20,7 @@ from pigsty.pki import Leaf, PkiError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LEAF = Leaf(
-    cn="pg-test-1.pgsql", dns=("localhost", "pg-test"), ips=("10.10.10.11", "::1"), days=365
+    name="pg-test-1.pgsql", dns=("localhost", "pg-test"), ips=("10.10.10.11", "::1"), days=365
 )
 
 
@@ -65,13 +65,18 @@ def test_a_leaf_says_what_it_must(ca, cert):
     san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     leaf.verify_directly_issued_by(parsed(ca[1]))
-    assert leaf.subject.rfc4514_string() == "CN=pg-test-1.pgsql"
+    assert leaf.subject.rfc4514_string() == "OU=pg-test-1.pgsql,O=pigsty"
     assert san.get_values_for_type(x509.DNSName) == ["localhost", "pg-test"]
     assert [str(ip) for ip in san.get_values_for_type(x509.IPAddress)] == ["10.10.10.11", "::1"]
     assert set(usages) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert leaf.not_valid_after_utc == NOW + timedelta(days=365)
     assert leaf.not_valid_before_utc == NOW - pki.BACKDATE
+
+
+def test_no_leaf_has_a_common_name(cert):
+    # etcd would take it for a user name, and refuses Patroni's requests under such a certificate.
+    assert not parsed(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
 
 
 def test_a_leaf_carries_the_key_of_the_request(cert, key):
@@ -94,9 +99,12 @@ def test_an_expired_ca_signs_nothing(key):
 
 
 def test_a_long_name_is_cut(ca, key):
-    leaf = Leaf(cn="x" * 80, dns=(), ips=(), days=1)
+    leaf = Leaf("x" * 80, ("a",), (), 1)
     cert = pki.sign(*ca, pki.make_csr(key), leaf, NOW)
-    assert parsed(cert).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "x" * 64
+    assert (
+        parsed(cert).subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)[0].value
+        == "x" * 64
+    )
     assert pki.needs_renewal(cert, leaf, ca[1], NOW) is None
 
 
@@ -166,13 +174,13 @@ def test_a_good_certificate_stays(ca, cert, key):
 @pytest.mark.parametrize(
     ("leaf", "reason"),
     [
-        (Leaf("other", LEAF.dns, LEAF.ips, 365), "common name changed"),
-        (Leaf(LEAF.cn, (*LEAF.dns, "more"), LEAF.ips, 365), "alternative names changed"),
-        (Leaf(LEAF.cn, LEAF.dns[:1], LEAF.ips, 365), "alternative names changed"),
-        (Leaf(LEAF.cn, LEAF.dns, ("10.10.10.12",), 365), "alternative names changed"),
-        (Leaf(LEAF.cn, LEAF.dns, LEAF.ips, 90), "lifetime shortened"),
-        (Leaf(LEAF.cn, LEAF.dns, LEAF.ips, 7300), None),
-        (Leaf(LEAF.cn, LEAF.dns[::-1], ("0:0::1", "10.10.10.11"), 365), None),
+        (Leaf("other", LEAF.dns, LEAF.ips, 365), "name changed"),
+        (Leaf(LEAF.name, (*LEAF.dns, "more"), LEAF.ips, 365), "alternative names changed"),
+        (Leaf(LEAF.name, LEAF.dns[:1], LEAF.ips, 365), "alternative names changed"),
+        (Leaf(LEAF.name, LEAF.dns, ("10.10.10.12",), 365), "alternative names changed"),
+        (Leaf(LEAF.name, LEAF.dns, LEAF.ips, 90), "lifetime shortened"),
+        (Leaf(LEAF.name, LEAF.dns, LEAF.ips, 7300), None),
+        (Leaf(LEAF.name, LEAF.dns[::-1], ("0:0::1", "10.10.10.11"), 365), None),
     ],
 )
 def test_what_it_says_decides(ca, cert, leaf, reason):
@@ -222,11 +230,11 @@ def test_an_error_never_quotes_a_key(key):
 def test_leaf_there_and_back():
     assert Leaf.from_dict(LEAF.to_dict()) == LEAF
     with pytest.raises(PkiError):
-        Leaf.from_dict({"cn": "x"})
+        Leaf.from_dict({"name": "x"})
 
 
 def test_description_holds_name_serial_and_expiry(cert):
     text = pki.describe(cert)
-    assert "CN=pg-test-1.pgsql" in text
+    assert "OU=pg-test-1.pgsql" in text
     assert f"{parsed(cert).serial_number:x}" in text
     assert "2027-05-01" in text
