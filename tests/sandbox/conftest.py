@@ -1,7 +1,7 @@
 """The sandbox as a fixture: brought up and converged once, shared by every scenario.
 
-With PIGSTY_TEST_STRICT=1 (as the CI sets it) it starts from empty disks, so that the first apply on bare
-nodes is part of what is tested; otherwise a running sandbox is used as it is.
+With PIGSTY_TEST_STRICT=1 (as the CI sets it) it starts from empty disks, so that the first apply
+on bare nodes is part of what is tested; otherwise a running sandbox is used as it is.
 """
 
 from __future__ import annotations

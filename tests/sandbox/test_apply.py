@@ -71,11 +71,11 @@ def test_apply_while_the_written_primary_is_a_replica_restarts_nothing(
         _switchover(sandbox, pg_test, "pg-test-2")
     before = _start_times(sandbox)
     leader = pg_test.leader()
-    code, hosts, err = _apply(admin)
+    code, _hosts, err = _apply(admin)
     assert code == 0, err
     assert _start_times(sandbox) == before
     assert pg_test.leader() == leader
-    # Rules that hold for a role follow the live one, so the first apply may rewrite them; the second may not.
+    # Rules for a role follow the live one: the first apply may rewrite them, the second may not.
     _, again, _ = _apply(admin)
     assert _changed(again) == {}
     assert pg_test.healthy(3)
@@ -88,8 +88,10 @@ def test_an_apply_killed_half_way_converges_the_next_time(sandbox: Any, admin: A
     admin.run(["salt", "--async", "10.10.10.13", "state.apply"])
     eventually(
         "the job runs on the minion",
-        lambda: "state.apply" in node.run(["salt-call", "--local", "saltutil.running"])[1]
-        or node.run(["pgrep", "-f", "ProcessPayload|_thread_return"])[0] == 0,
+        lambda: (
+            "state.apply" in node.run(["salt-call", "--local", "saltutil.running"])[1]
+            or node.run(["pgrep", "-f", "ProcessPayload|_thread_return"])[0] == 0
+        ),
         "minion answers",
     )
     node.run(["systemctl", "kill", "-s", "SIGKILL", "salt-minion"])
@@ -99,7 +101,7 @@ def test_an_apply_killed_half_way_converges_the_next_time(sandbox: Any, admin: A
         lambda: "True" in admin.run(["salt", "10.10.10.13", "test.ping"])[1],
         "minion answers",
     )
-    code, hosts, err = _apply(admin)
+    code, _hosts, err = _apply(admin)
     assert code == 0, err
     _, again, _ = _apply(admin)
     assert _changed(again) == {}

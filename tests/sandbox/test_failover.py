@@ -47,9 +47,7 @@ def test_writes_go_on_through_port_5433_within_45_seconds_of_the_power_cut(
         lambda: [
             m
             for m in healthy.members()
-            if m["member"] == old["member"]
-            and m["role"] != "primary"
-            and m["state"] == "streaming"
+            if m["member"] == old["member"] and m["role"] != "primary" and m["state"] == "streaming"
         ],
         "old primary is a replica again",
     )
@@ -81,8 +79,16 @@ def synchronous(sandbox: Any, healthy: Cluster) -> Iterator[None]:
     def switch(on: str) -> None:
         leader = sandbox.node(healthy.leader()["host"])
         code, out, err = leader.run(
-            ["patronictl", "-c", "/etc/patroni/config.yml", "edit-config", "--force"]
-            + ["-s", f"synchronous_mode={on}", "pg-test"]
+            [
+                "patronictl",
+                "-c",
+                "/etc/patroni/config.yml",
+                "edit-config",
+                "--force",
+                "-s",
+                f"synchronous_mode={on}",
+                "pg-test",
+            ]
         )
         assert code == 0, out + err
 

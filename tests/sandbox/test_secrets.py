@@ -23,7 +23,7 @@ SOURCE = "/opt/pigsty/src"
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_no_password_in_any_command_line(sandbox: Any, host: str) -> None:
-    code, out, err = sandbox.node(host).run(
+    _code, out, err = sandbox.node(host).run(
         ["sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"]
     )
     assert out, err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -138,14 +139,12 @@ class Writer:
     def wait_for_rows(self, more: int, deadline: str = "services settle") -> None:
         """Wait until ``more`` rows were acknowledged from now on."""
         goal = len(self.acknowledged) + more
-        eventually(
-            f"{more} more rows", lambda: len(self.acknowledged) >= goal, deadline
-        )
+        eventually(f"{more} more rows", lambda: len(self.acknowledged) >= goal, deadline)
 
     def longest_stall(self) -> float:
         """Return the longest time without an acknowledged write so far, in seconds."""
         times = list(self._times)
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
 
     def missing(self) -> set[int]:
         """Return the acknowledged rows that the database doesn't have."""
