@@ -39,6 +39,14 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # A local connection, and the postmaster reading its files again: both take milliseconds.
         "postgres.connect": 5.0,
         "postgres.reload": 10.0,
+        # A lock that a client's transaction holds on an object of ours: it is taken up next time.
+        "sql.lock": 15.0,
+        # One statement: a copy of a large template, an extension that fills tables.
+        "sql.statement": 900.0,
+        # The file of SQL that fills a new database.
+        "sql.baseline": 3600.0,
+        # Another run on the same cluster finishes.
+        "sql.turn": 300.0,
         # The CA's minion compiles its pillar and signs in 1 s; all nodes of a first apply ask.
         "pki.sign": 60.0,
         # The admin node downloads every package of the deployment; the others wait for that.

@@ -74,6 +74,23 @@ _PRIVILEGE = re.compile(
     re.IGNORECASE,
 )
 _KINDS = {"routines": "functions"}
+#: What can be granted on objects of each kind.
+PRIVILEGES: Mapping[str, tuple[str, ...]] = {
+    "tables": (
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "TRUNCATE",
+        "REFERENCES",
+        "TRIGGER",
+        "MAINTAIN",
+    ),
+    "sequences": ("USAGE", "SELECT", "UPDATE"),
+    "functions": ("EXECUTE",),
+    "types": ("USAGE",),
+    "schemas": ("USAGE", "CREATE"),
+}
 
 
 def pillar(topology: Topology, node: Node, site: Site) -> dict[str, Any]:
@@ -243,10 +260,17 @@ def _privilege(line: str) -> dict[str, Any]:
     on = match["on"].lower()
     privileges = (" ".join(part.split()).upper() for part in match["privileges"].split(","))
     roles = (part.strip().strip('"') for part in match["roles"].split(","))
+    on = _KINDS.get(on, on)
+    named = ["ALL" if part == "ALL PRIVILEGES" else part for part in privileges]
+    if unknown := [name for name in named if name != "ALL" and name not in PRIVILEGES[on]]:
+        raise PillarError(
+            f"pg_default_privileges: {line!r}: there is no privilege {unknown[0]} on {on}; "
+            f"there are ALL, {', '.join(PRIVILEGES[on])}"
+        )
     return {
         "grant": match["verb"].upper() == "GRANT",
-        "privileges": ["ALL" if part == "ALL PRIVILEGES" else part for part in privileges],
-        "on": _KINDS.get(on, on),
+        "privileges": named,
+        "on": on,
         "roles": ["public" if role.upper() == "PUBLIC" else role for role in roles],
     }
 
