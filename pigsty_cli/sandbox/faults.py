@@ -91,7 +91,7 @@ def elements(name: str) -> list[tuple[str, ...]]:
 def parse_elements(text: str) -> list[tuple[str, ...]]:
     """Read the elements out of what `nft -j list set` prints."""
     items: list[dict[str, Any]] = json.loads(text)["nftables"]
-    content = next((item["set"] for item in items if "set" in item), {})
+    content: dict[str, Any] = next((item["set"] for item in items if "set" in item), {})
     return [
         tuple(element["concat"]) if isinstance(element, dict) else (element,)
         for element in content.get("elem", [])

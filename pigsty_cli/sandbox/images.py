@@ -6,7 +6,7 @@ new one, and each appears under its name only when it is complete.
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,9 @@ PACKAGES = (
     "dbus",
     "iproute2",
     "iputils-ping",
+    # Salt asks for the machine's own name at every turn; with no name server at hand that would
+    # take 10 s each time.
+    "libnss-myhostname",
     "libpam-systemd",
     "login",
     "passwd",
@@ -54,20 +57,21 @@ CLEAN_ENVIRONMENT = {
 }
 
 
-def build(paths: Paths, progress: Progress) -> tuple[Path, Path]:
+def build(paths: Paths, progress: Progress, used: Collection[Path] = ()) -> tuple[Path, ...]:
     """Return the Salt layer and the base below it, building what is missing.
 
     Args:
         paths: the sandbox's folders.
         progress: told of each step.
+        used: images that a node's disk was made on; they stay although their recipe is outdated.
 
     Raises:
         CommandError: a build failed; what it had made so far is removed by the next try.
     """
     pip_config = host.pip_config()
     base_name = f"base-{_digest(_base_recipe(pip_config))}"
-    wheels_name = f"wheels-{_digest([base_name, REQUIREMENTS.read_text(encoding='utf-8')])}"
-    salt_name = f"salt-{_digest([wheels_name, layout.VENV, layout.PYCACHE])}"
+    wheels_name = f"wheels-{_digest([SUITE, PYTHON, REQUIREMENTS.read_text(encoding='utf-8')])}"
+    salt_name = f"salt-{_digest([base_name, wheels_name, layout.VENV, layout.PYCACHE])}"
     base, salt = paths.images / base_name, paths.images / salt_name
     wheels = paths.wheels / wheels_name
     for folder in (paths.images, paths.wheels, paths.archives):
@@ -81,7 +85,7 @@ def build(paths: Paths, progress: Progress) -> tuple[Path, Path]:
     if not salt.is_dir():
         with progress.step("image: Salt"), _appearing(salt) as new:
             _salt(new, base, wheels)
-    _prune(paths, keep=(base, wheels, salt))
+    _prune(paths, keep={base, wheels, salt, *used})
     return salt, base
 
 
@@ -111,8 +115,8 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _prune(paths: Paths, keep: Sequence[Path]) -> None:
-    """Remove what older recipes made, unless a node of theirs still runs on it."""
+def _prune(paths: Paths, keep: Collection[Path]) -> None:
+    """Remove what older recipes made, unless another sandbox runs on it."""
     table = mounts.MOUNTINFO.read_text(encoding="utf-8")
     for path in (*paths.images.iterdir(), *paths.wheels.iterdir()):
         if path not in keep and str(path) not in table:

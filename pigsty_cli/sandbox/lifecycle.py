@@ -65,13 +65,14 @@ class Sandbox:
             )
         with self._locked():
             preflight.install_tools(self._progress)
-            layers = images.build(self.paths, self._progress)
+            nodes = [Node(node, self.paths) for node in spec.nodes]
+            layers = () if all(node.layers for node in nodes) else self._build()
             with self._progress.step("network"):
                 network.up(spec, self.paths.forwarding)
                 faults.up()
             spec.save(self.paths.spec)
             text = inventory.read_bytes() if inventory else None
-            self._boot(spec, layers, text)
+            self._boot(spec, nodes, layers, text)
 
     def start(self, names: Sequence[str]) -> None:
         """Switch nodes on again, with the disks that they had; one that runs is left alone.
@@ -85,12 +86,11 @@ class Sandbox:
         spec = self._existing()
         nodes = [self.node(name) for name in names] or self.nodes()
         with self._locked():
-            layers = images.build(self.paths, self._progress)
             network.up(spec, self.paths.forwarding)
             faults.up()
             stopped = [node for node in nodes if node.init is None]
             for node in stopped:
-                node.mount(layers)
+                node.mount()
                 self._launch(node, spec)
             for node in stopped:
                 with self._progress.step(f"{node.spec.name} boots"):
@@ -197,14 +197,23 @@ class Sandbox:
         known = ", ".join(f"{node.spec.host} ({node.hostname})" for node in nodes)
         raise SandboxError(f"no node {name!r}; there are {known}")
 
+    def _build(self) -> tuple[Path, ...]:
+        used = {layer for node in self.nodes() for layer in node.layers}
+        return images.build(self.paths, self._progress, used)
+
     def _existing(self) -> SandboxSpec:
         preflight.require_root()
         if (spec := self.spec) is None:
             raise SandboxError("there is no sandbox: `pigsty sandbox up`")
         return spec
 
-    def _boot(self, spec: SandboxSpec, layers: tuple[Path, Path], inventory: bytes | None) -> None:
-        nodes = [Node(node, self.paths) for node in spec.nodes]
+    def _boot(
+        self,
+        spec: SandboxSpec,
+        nodes: Sequence[Node],
+        layers: Sequence[Path],
+        inventory: bytes | None,
+    ) -> None:
         stopped = [node for node in nodes if node.init is None]
         trees = {node.spec.host: Tree(node.root) for node in nodes}
         with self._progress.step("disks, keys and configuration"):

@@ -57,6 +57,10 @@ class Node:
         return self.folder / "root"
 
     @property
+    def _layers(self) -> Path:
+        return self.folder / "layers"
+
+    @property
     def console(self) -> Path:
         """What it printed while it booted and shut down."""
         return self.folder / "console.log"
@@ -84,17 +88,38 @@ class Node:
         started = int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
         return float(Path("/proc/uptime").read_text(encoding="ascii").split()[0]) - started
 
-    def mount(self, layers: Sequence[Path]) -> None:
-        """Mount its disk over the image; the node must not run. What is left of a crash goes.
+    @property
+    def layers(self) -> list[Path]:
+        """The image that its disk was made on; empty when it has no disk yet."""
+        try:
+            return [Path(line) for line in self._layers.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def mount(self, layers: Sequence[Path] = ()) -> None:
+        """Mount its disk; the node must not run. What is left of a crash goes.
 
         Args:
-            layers: the image's folders, the topmost first.
+            layers: the folders of the image for a new disk, the topmost first. A disk that exists
+                stays on the image that it was made on: what it holds is what differs from that.
+
+        Raises:
+            SandboxError: it has no disk and no image was given, or its disk's image is gone.
         """
         self.release()
+        if not (self.layers or layers):
+            raise SandboxError(f"{self.spec.name} has no disk: `pigsty sandbox up`")
+        if missing := [str(layer) for layer in self.layers if not layer.is_dir()]:
+            raise SandboxError(
+                f"{self.spec.name}: the image under its disk was removed ({', '.join(missing)}): "
+                "`pigsty sandbox destroy`, then `up`"
+            )
         upper, work = self.folder / "upper", self.folder / "work"
         if work.exists():
             shutil.rmtree(work)  # the kernel wants it empty; a power cut leaves something in it
-        mounts.overlay(layers, upper, work, self.root)
+        mounts.overlay(self.layers or layers, upper, work, self.root)
+        if not self.layers:
+            self._layers.write_text("".join(f"{layer}\n" for layer in layers), encoding="utf-8")
 
     def launch(self, binds: Mapping[str, str], read_only_binds: Mapping[str, str]) -> None:
         """Switch it on and return at once; its disk must be mounted.

@@ -39,7 +39,8 @@ def machine(tree: Tree, node: NodeSpec, spec: SandboxSpec) -> None:
     tree.write("/etc/hostname", f"{node.name}\n", 0o644)
     tree.write("/etc/hosts", f"127.0.0.1 localhost\n{node.host} {node.name}\n", 0o644)
     servers = network.resolvers() if is_admin else []
-    tree.write("/etc/resolv.conf", "".join(f"nameserver {server}\n" for server in servers), 0o644)
+    lines = [*(f"nameserver {server}" for server in servers), "options timeout:1 attempts:2"]
+    tree.write("/etc/resolv.conf", "\n".join(lines) + "\n", 0o644)
     if not is_admin:
         for path in (
             tree.path("/etc/apt/sources.list"),
