@@ -102,9 +102,12 @@ class ApplyStep:
         data, sender = event.get("data"), event.get("id")
         if not isinstance(data, Mapping) or not isinstance(sender, str):
             return None
-        counts = {key: data.get(key) for key in ("done", "total", "changed", "failed")}
-        if not all(type(count) is int and 0 <= count < _MANY for count in counts.values()):
-            return None
+        counts: dict[str, int] = {}
+        for key in ("done", "total", "changed", "failed"):
+            count = data.get(key)
+            if type(count) is not int or not 0 <= count < _MANY:
+                return None
+            counts[key] = count
         jid, state = str(data.get("jid", "")), printable(data.get("state", ""))
         return cls(id=sender, jid=jid, state=state, **counts)
 

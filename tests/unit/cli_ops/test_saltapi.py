@@ -1,0 +1,38 @@
+"""The parts of the Salt client that decide something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pigsty_cli import exitcodes
+from pigsty_cli.saltapi import Master, SaltError, peers
+
+# 10.10.10.10:4505 with an established peer 10.10.10.11, one that is closing, a listener, another port.
+TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
+   0: 00000000:1199 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0
+   1: 0A0A0A0A:1199 0B0A0A0A:D431 01 00000000:00000000 02:00000000 00000000     0
+   2: 0A0A0A0A:1199 0C0A0A0A:D432 08 00000000:00000000 02:00000000 00000000     0
+   3: 0A0A0A0A:119A 0D0A0A0A:D433 01 00000000:00000000 02:00000000 00000000     0
+"""
+TCP6 = """  sl  local_address                         remote_address                        st
+   0: 0000000000000000FFFF00000A0A0A0A:1199 0000000000000000FFFF00000D0A0A0A:D434 01 00000000
+"""
+
+
+def test_only_established_connections_to_the_port_count() -> None:
+    assert peers(TCP, 4505) == {"10.10.10.11"}
+
+
+def test_an_address_mapped_into_ipv6_is_read() -> None:
+    assert peers(TCP6, 4505) == {"10.10.10.13"}
+
+
+def test_an_empty_table_is_nobody() -> None:
+    assert peers(TCP.splitlines()[0], 4505) == frozenset()
+
+
+def test_without_a_master_the_way_out_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SaltError, match="pigsty init") as caught:
+        Master(tmp_path / "master")
+    assert caught.value.exit_code == exitcodes.REFUSED
