@@ -1,0 +1,130 @@
+"""Objects of this member's cluster: roles, databases and what is in them, on the live leader."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.clients.patroni import Patroni
+from pigsty.errors import ClientError, PigstyError
+from pigsty.sql import baseline
+from pigsty.sql.baseline import BaselineError
+from pigsty.sql.converge import converge
+from pigsty.sql.session import Server, Unreachable
+from pigsty.sql.wanted import load
+
+__virtualname__ = "pigsty_sql"
+
+#: Where a baseline that is no absolute path is looked for on the master.
+FILES = ("salt://files", "salt://pgsql/files")
+#: Where the server listens when ``pg_localhost`` is an address.
+SOCKET = "/var/run/postgresql"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def objects(test: bool = False) -> dict[str, Any]:
+    """Make the objects of this member's cluster what is declared, if this member leads it.
+
+    Args:
+        test: look only.
+
+    Returns:
+        ``leader`` (who leads, where it is not this member; else None), ``reachable``, ``changes``
+        (object to attributes), ``failures`` (object to reason), ``notes``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_sql.objects test=True
+    """
+    found: dict[str, Any] = {
+        "leader": None,
+        "reachable": True,
+        "changes": {},
+        "failures": {},
+        "notes": [],
+    }
+    spec = __pillar__["pigsty"]["pgsql"]
+    try:
+        outcome = converge(load(spec["objects"]), _server(), _baseline, test=test)
+    except Unreachable as error:
+        # A replica that still copies its data is silent too, and it's not its business anyway.
+        leader = _leader()
+        if leader not in ("", spec["instance"]):
+            return {**found, "leader": leader}
+        if test:
+            return {**found, "reachable": False, "notes": [str(error)]}
+        raise CommandExecutionError(str(error)) from error
+    except PigstyError as error:
+        raise CommandExecutionError(str(error)) from error
+    if outcome.standby:
+        return {**found, "leader": _leader() or "another server"}
+    return {
+        **found,
+        "changes": outcome.changes,
+        "failures": outcome.failures,
+        "notes": list(outcome.notes),
+    }
+
+
+def declared() -> dict[str, Any]:
+    """Return the declared objects without their passwords.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_sql.declared
+    """
+    wanted = load(__pillar__["pigsty"]["pgsql"]["objects"])
+    roles = {
+        name: {**dataclasses.asdict(role.role), "password": bool(role.role.password)}
+        for name, role in wanted.roles.items()
+    }
+    databases = {name: dataclasses.asdict(item) for name, item in wanted.databases.items()}
+    return {"roles": roles, "databases": databases}
+
+
+def _server() -> Server:
+    params = __pillar__["pigsty"]["pgsql"]["params"]
+    socket = str(params["pg_localhost"])
+    return Server(
+        socket=socket if socket.startswith("/") else SOCKET,
+        port=int(params["pg_port"]),
+        dbsu=str(params["pg_dbsu"]),
+    )
+
+
+def _baseline(server: Server, database: str, file: str) -> None:
+    """Run a baseline, from this machine (absolute path) or from the master's file roots."""
+    psql = f"{__pillar__['pigsty']['pgsql']['directories']['programs']}/bin/psql"
+    if file.startswith("/"):
+        baseline.run(server, database, Path(file), psql)
+        return
+    for folder in FILES:
+        cached = __salt__["cp.cache_file"](f"{folder}/{file}")
+        if cached:
+            baseline.run(server, database, Path(cached), psql)
+            return
+    places = " nor ".join(f"{folder}/{file}" for folder in FILES)
+    raise BaselineError(f"there is neither {places} on the master")
+
+
+def _leader() -> str:
+    """Return the name of the cluster's leader as this member's Patroni sees it, "" if it can't."""
+    spec = __pillar__["pigsty"]["pgsql"]
+    params = spec["params"]
+    ca = f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None
+    try:
+        leader = Patroni(spec["ip"], int(params["patroni_port"]), ca=ca).cluster().leader
+    except (ClientError, OSError):
+        return ""
+    return leader.name if leader else ""
