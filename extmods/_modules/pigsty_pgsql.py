@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +28,15 @@ def layout() -> dict[str, Any]:
         salt-call pigsty_pgsql.layout
     """
     spec = __pillar__["pigsty"]["pgsql"]
-    changes: dict[str, Any] = {}
-    for folder in pglayout.folders(spec):
-        old, new = _folder(folder.path), f"{folder.user}:{folder.group} {folder.mode}"
-        if old != new:
-            changes[folder.path] = {"old": old, "new": new}
+    changes: dict[str, Any] = __salt__["pigsty_file.changes"](pglayout.folders(spec))
     for path, target in pglayout.links(spec).items():
         old = str(Path(path).readlink()) if Path(path).is_symlink() else None
         if old != target:
-            changes[path] = {"old": old, "new": f"-> {target}"}
+            changes[path] = {"old": old, "new": target}
     path, size = pglayout.ballast(spec)
-    # Somebody who had to delete it must not lose the space again to the next apply: it is made
-    # with the folder, and never after.
-    if size and spec["directories"]["main"] in changes and not Path(path).exists():
+    # It is made with the cluster's folder and never after: who had to delete it in need must not
+    # lose the space again to the next apply.
+    if size and not Path(path).parent.exists():
         changes[path] = {"old": None, "new": f"{size} bytes"}
     return changes
 
@@ -58,38 +51,17 @@ def make_layout() -> None:
     """
     spec = __pillar__["pigsty"]["pgsql"]
     changes = layout()
+    __salt__["pigsty_file.converge"](pglayout.folders(spec))
+    path, size = pglayout.ballast(spec)
     try:
-        for folder in pglayout.folders(spec):
-            if folder.path in changes:
-                _make(folder)
-        for path, target in pglayout.links(spec).items():
-            if path in changes:
-                _link(Path(path), target)
-        path, size = pglayout.ballast(spec)
+        for link, target in pglayout.links(spec).items():
+            if link in changes:
+                _link(Path(link), target)
         if path in changes:
             with Path(path).open("xb") as ballast:
                 os.posix_fallocate(ballast.fileno(), 0, size)
-    except (OSError, KeyError) as err:
+    except OSError as err:
         raise CommandExecutionError(f"cannot make the folders of PostgreSQL: {err}") from err
-
-
-def _folder(path: str) -> str | None:
-    """Return owner, group and permissions of a folder, None if it isn't there."""
-    try:
-        status = Path(path).stat()
-        user, group = pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name
-    except FileNotFoundError:
-        return None
-    except KeyError:
-        return "nobody"
-    return f"{user}:{group} {stat.S_IMODE(status.st_mode):04o}"
-
-
-def _make(folder: pglayout.Folder) -> None:
-    path = Path(folder.path)
-    path.mkdir(parents=True, exist_ok=True)
-    os.chown(path, pwd.getpwnam(folder.user).pw_uid, grp.getgrnam(folder.group).gr_gid)
-    path.chmod(int(folder.mode, 8))
 
 
 def _link(path: Path, target: str) -> None:

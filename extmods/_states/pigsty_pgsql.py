@@ -50,8 +50,9 @@ def configured(name: str) -> dict[str, Any]:
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
     files = pglayout.files(__pillar__["pigsty"]["pgsql"])
     try:
-        ret["changes"] = __salt__["pigsty_file.converge"](files, test=__opts__["test"])
+        ret["changes"] = __salt__["pigsty_file.changes"](files)
         if ret["changes"] and not __opts__["test"]:
+            __salt__["pigsty_file.converge"](files)
             __salt__["pigsty_systemd.act"]("daemon-reload")
     except CommandExecutionError as err:
         ret.update(result=False, comment=str(err))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pigsty.render.files import File, text
+from pigsty.render.files import Directory, File, text
 from pigsty.render.patroni import WATCHDOG, watchdog_mode
 
 #: The superuser's group has this name whatever the superuser's is: packages rely on it.
@@ -22,17 +21,7 @@ _UNITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder with its owner and permissions (octal digits)."""
-
-    path: str
-    user: str
-    group: str
-    mode: str
-
-
-def folders(spec: Mapping[str, Any]) -> list[Folder]:
+def folders(spec: Mapping[str, Any]) -> list[Directory]:
     """Return the folders of a member, parents before children.
 
     Args:
@@ -45,14 +34,14 @@ def folders(spec: Mapping[str, Any]) -> list[Folder]:
         str(PurePosixPath(places["main"]).parent),
         str(PurePosixPath(places["backup"]).parents[1]),
     ]
-    found = {path: Folder(path, "root", "root", "0755") for path in roots}
+    found = {path: Directory(path) for path in roots}
     logs = (params["pg_log_dir"], params["patroni_log_dir"], params["pgbouncer_log_dir"])
     own = [places["main"], *(f"{places['main']}/{name}" for name in FOLDERS)]
     own += [str(PurePosixPath(places["backup"]).parent), places["backup"]]
     # A log folder below the link is made where the link leads, so that order doesn't matter.
     own += [_resolved(path, places) for path in logs]
     for path in own:
-        found.setdefault(path, Folder(path, user, GROUP, "0750"))
+        found.setdefault(path, Directory(path, "0750", user, GROUP))
     return list(found.values())
 
 

@@ -95,7 +95,6 @@ def files(cluster: PgCluster, live_roles: Mapping[str, str] | None = None) -> di
 def text(service: Service) -> str:
     """Return the text of a service's file."""
     lines = [
-        "# Managed by Pigsty: change pg_services in the inventory instead.",
         f"listen {service.name}",
         f"    bind {service.bind}:{service.port}",
         "    mode tcp",
