@@ -1,0 +1,360 @@
+"""HAProxy: texts, whose files are whose, and the states that keep it running with them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from pigsty.errors import PillarError
+from pigsty.render import haproxy
+
+MAIN = haproxy.main(port=9101, username="admin", password="token-1")
+
+
+def test_the_admin_page_asks_for_the_password_and_the_metrics_do_not():
+    assert "bind *:9101" in MAIN
+    assert "stats auth 'admin:token-1'" in MAIN
+    assert "prometheus-exporter if { path /metrics }" in MAIN
+
+
+@pytest.mark.parametrize("secret", ["it's", 'a"b', "a b#c", "$HOME", "\\", "'\"'\"'"])
+def test_any_password_is_one_word(secret):
+    # The strong quotes of HAProxy's language are those of the shell.
+    echoed = subprocess.run(
+        ["sh", "-c", f"printf %s {haproxy.word(secret)}"], capture_output=True, text=True
+    )
+    assert echoed.stdout == secret
+
+
+def test_a_line_break_in_a_password_is_refused():
+    with pytest.raises(PillarError, match="line break"):
+        haproxy.word("a\nb")
+
+
+def test_a_service_with_every_key():
+    spec = {
+        "name": "minio",
+        "port": 9002,
+        "ip": "10.0.0.1",
+        "protocol": "http",
+        "balance": "leastconn",
+        "maxconn": 77,
+        "options": ["option httpchk", "http-check expect status 200"],
+        "default": "inter 3s",
+        "servers": [
+            {"name": "a", "ip": "10.0.0.2", "port": 9000, "weight": 0, "options": "check"},
+            {"name": "b", "ip": "10.0.0.3", "port": 9000, "backup": True},
+        ],
+    }
+    assert haproxy.service(spec).splitlines() == [
+        "listen minio",
+        "    bind 10.0.0.1:9002",
+        "    mode http",
+        "    maxconn 77",
+        "    balance leastconn",
+        "    option httpchk",
+        "    http-check expect status 200",
+        "    default-server inter 3s",
+        "    server a 10.0.0.2:9000 weight 0 check",
+        "    server b 10.0.0.3:9000 backup",
+    ]
+
+
+def test_a_bare_service_has_defaults_and_the_nested_form_works():
+    assert haproxy.service({"name": "x", "port": 1}).splitlines() == [
+        "listen x",
+        "    bind *:1",
+        "    mode tcp",
+        "    maxconn 10000",
+        "    balance roundrobin",
+    ]
+    nested = haproxy.service(
+        {"name": "x", "port": 1, "haproxy": {"maxconn": 5, "balance": "source"}}
+    )
+    assert "maxconn 5" in nested and "balance source" in nested
+
+
+def test_default_server_is_not_written_twice():
+    spec = {"name": "x", "port": 1, "default": "default-server inter 1s"}
+    assert haproxy.service(spec).count("default-server") == 1
+
+
+def test_services_are_sorted():
+    specs = [{"name": "b", "port": 2}, {"name": "a", "port": 1}]
+    assert list(haproxy.services(specs)) == ["a.cfg", "b.cfg"]
+
+
+def test_who_owns_what_decides_what_goes():
+    present = {
+        "pg-test-primary.cfg": haproxy.owned("pgsql", "x\n"),
+        "pg-old-primary.cfg": haproxy.owned("pgsql", "x\n"),
+        "pg-test-by-hand.cfg": "listen by-hand\n",
+        "pg-test-of-node.cfg": haproxy.owned("node", "x\n"),
+        "other.cfg": "listen other\n",
+    }
+    gone = haproxy.stale(present, ["pg-test-primary.cfg"], "pgsql", "pg-test-")
+    assert gone == ["pg-old-primary.cfg", "pg-test-by-hand.cfg"]
+    assert haproxy.stale(present, [], "node") == ["pg-test-of-node.cfg"]
+    assert haproxy.stale(present, [], "nobody", clean=True) == ["other.cfg", "pg-test-by-hand.cfg"]
+
+
+def test_a_prefix_of_nothing_takes_nothing():
+    assert haproxy.stale({"by-hand.cfg": "listen x\n"}, [], "node", "") == []
+
+
+def test_the_unit_and_we_compute_the_same_checksum(tmp_path):
+    # Names whose order depends on the locale.
+    files = {"a_b.cfg": "1\n", "a-b.cfg": "2\n", "B.cfg": "3\n", "a.cfg": "4\n"}
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "haproxy.cfg").write_text(MAIN)
+    for name, text in files.items():
+        (tmp_path / "conf.d" / name).write_text(text)
+    (tmp_path / "conf.d" / "README").write_text("no configuration")
+    line = next(row for row in haproxy.drop_in().splitlines() if row.startswith("ExecReload="))
+    command = line.removeprefix("ExecReload=/bin/sh -c '").removesuffix("'").replace("$$", "$")
+    command = command.replace("/etc/haproxy", str(tmp_path)).replace("/run/pigsty", str(tmp_path))
+    subprocess.run(["sh", "-c", command], check=True)
+    assert (tmp_path / "haproxy.loaded").read_text().strip() == haproxy.checksum(MAIN, files)
+
+
+def test_the_checksum_of_an_empty_folder(tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "haproxy.cfg").write_text(MAIN)
+    line = next(row for row in haproxy.drop_in().splitlines() if row.startswith("ExecStartPost="))
+    command = line.removeprefix("ExecStartPost=/bin/sh -c '").removesuffix("'").replace("$$", "$")
+    command = command.replace("/etc/haproxy", str(tmp_path)).replace("/run/pigsty", str(tmp_path))
+    subprocess.run(["sh", "-c", command], check=True)
+    assert (tmp_path / "haproxy.loaded").read_text().strip() == haproxy.checksum(MAIN, {})
+
+
+def test_workers_are_told_from_the_master_and_from_old_workers():
+    answer = """#<PID>          <type>          <reloads>       <uptime>        <version>
+1162            master          5 [failed: 0]   0d00h02m07s     3.0.11
+# workers
+1271            worker          1               0d00h00m00s     3.0.11
+# old workers
+1233            worker          3               0d00h00m43s     3.0.11
+# programs
+"""
+    assert haproxy.workers(answer) == {1271}
+    assert haproxy.workers("") == frozenset()
+
+
+@pytest.fixture
+def state(machine, tmp_path, monkeypatch):
+    """The states on a machine with HAProxy installed, whose unit writes what it has loaded."""
+    module = machine.module("_states", "pigsty_haproxy")
+    machine.units.install(haproxy.UNIT, "active", "enabled")
+    loaded = {"checksum": "", "drop-in": False, "reloads": 0, "refuses": ""}
+
+    def present():
+        prefix = f"{haproxy.SERVICES}/"
+        return {
+            path.removeprefix(prefix): text
+            for path, text in machine.files.texts.items()
+            if path.startswith(prefix)
+        }
+
+    def checksum():
+        return haproxy.checksum(machine.files.texts.get(haproxy.MAIN, ""), present())
+
+    def need(status):
+        if status["ActiveState"] != "active":
+            return ""
+        if not loaded["drop-in"]:
+            return "restart"
+        return "" if loaded["checksum"] == checksum() else "reload"
+
+    def load():
+        loaded["checksum"] = checksum()
+        loaded["drop-in"] = haproxy.DROP_IN in machine.files.texts
+
+    def reload():
+        loaded["reloads"] += 1
+        load()
+
+    real_act, real_enact = machine.units.act, machine.units.enact
+
+    def act(verb, *units):
+        real_act(verb, *units)
+        if verb == "restart":
+            load()
+
+    def enact(planned):
+        real_enact(planned)
+        if "active" in planned.get(haproxy.UNIT, {}):
+            load()
+
+    machine.salt.update(
+        {
+            "pigsty_haproxy.present": present,
+            "pigsty_haproxy.need": need,
+            "pigsty_haproxy.reload": reload,
+            "pigsty_haproxy.check": lambda main, files: loaded["refuses"],
+            "pigsty_systemd.act": act,
+            "pigsty_systemd.enact": enact,
+        }
+    )
+    module.loaded = loaded
+    machine.node(
+        haproxy={
+            "enabled": True,
+            "config": MAIN,
+            "services": {"web.cfg": "listen web\n"},
+            "clean": False,
+            "reload": True,
+        }
+    )
+    return module
+
+
+def test_the_first_run_restarts_because_the_arguments_change(machine, state):
+    changes = machine.converges(state.managed)
+    assert changes[haproxy.UNIT]["configuration"]["new"] == "restart"
+    assert "token-1" not in str(changes)
+    assert haproxy.owner_of(machine.files.texts[f"{haproxy.SERVICES}/web.cfg"]) == "node"
+    assert machine.files.modes[haproxy.MAIN] == ("0640", "root", "root")
+    assert ("daemon-reload", "") in machine.units.done
+    assert state.loaded["reloads"] == 0
+
+
+def test_a_stopped_haproxy_is_started_and_not_reloaded(machine, state):
+    machine.units.install(haproxy.UNIT, "failed", "disabled")
+    changes = machine.converges(state.managed)
+    assert set(changes[haproxy.UNIT]) == {"enabled", "active"}
+    assert state.loaded["reloads"] == 0
+
+
+def test_services_reload_once_and_stale_ones_go(machine, state):
+    machine.converges(state.managed)
+    both = {"pg-test-primary.cfg": "listen p\n", "pg-test-replica.cfg": "listen r\n"}
+    machine.converges(state.services, prefix="pg-test-", files=both)
+    assert state.loaded["reloads"] == 1
+    del both["pg-test-replica.cfg"]
+    changes = machine.converges(state.services, prefix="pg-test-", files=both)
+    assert f"{haproxy.SERVICES}/pg-test-replica.cfg" in changes
+    assert f"{haproxy.SERVICES}/pg-test-replica.cfg" not in machine.files.texts
+    assert f"{haproxy.SERVICES}/web.cfg" in machine.files.texts
+    assert state.loaded["reloads"] == 2
+
+
+def test_a_reload_that_was_cut_off_is_made_up_for(machine, state):
+    machine.converges(state.managed)
+    state.loaded["checksum"] = "of the configuration before the power cut"
+    changes = machine.converges(state.managed)
+    assert list(changes) == [haproxy.UNIT]
+    assert state.loaded["reloads"] == 1
+
+
+def test_what_haproxy_refuses_changes_nothing(machine, state):
+    machine.converges(state.managed)
+    state.loaded["refuses"] = "unknown keyword 'lsten'"
+    before = dict(machine.files.texts)
+    ret = state.services("s", prefix="x-", files={"x-1.cfg": "lsten x\n"})
+    assert ret["result"] is False
+    assert "unknown keyword 'lsten'" in ret["comment"]
+    assert machine.files.texts == before
+    assert state.loaded["reloads"] == 0
+
+
+def test_a_failing_reload_is_a_failure(machine, state):
+    machine.converges(state.managed)
+
+    def reload():
+        raise CommandExecutionError("cannot bind socket")
+
+    machine.salt["pigsty_haproxy.reload"] = reload
+    ret = state.services("s", prefix="x-", files={"x-1.cfg": "listen x\n"})
+    assert ret["result"] is False
+    assert "cannot bind socket" in ret["comment"]
+
+
+def test_services_before_the_node_state_say_what_is_missing(machine, state):
+    ret = state.services("s", prefix="x-", files={"x-1.cfg": "listen x\n"})
+    assert ret["result"] is False
+    assert "apply the state `node` first" in ret["comment"]
+
+
+@pytest.mark.parametrize("name", ["../haproxy.cfg", "a/b.cfg", ".hidden.cfg"])
+def test_a_file_stays_in_the_folder(machine, state, name):
+    machine.converges(state.managed)
+    ret = state.services("s", prefix="x-", files={name: "listen x\n"})
+    assert ret["result"] is False
+    assert "not plain file names" in ret["comment"]
+
+
+def test_a_bare_node_can_be_tested(machine, state):
+    machine.units.known.clear()
+    machine.opts["test"] = True
+    assert state.managed("s")["result"] is None
+    assert state.services("s", prefix="x-", files={"x-1.cfg": "listen x\n"})["result"] is None
+    assert machine.files.texts == {}
+
+
+def test_without_reload_the_files_alone_change(machine, state):
+    machine.converges(state.managed)
+    data = machine.pillar["pigsty"]["node"]["haproxy"]
+    data.update(reload=False, services={"web.cfg": "listen web2\n"})
+    ret = state.managed("s")
+    assert ret["result"] is True
+    assert haproxy.UNIT not in ret["changes"]
+    assert state.loaded["reloads"] == 0
+
+
+def test_haproxy_that_is_off_is_stopped(machine, state):
+    machine.node(haproxy={"enabled": False})
+    assert set(machine.converges(state.managed)[haproxy.UNIT]) == {"enabled", "active"}
+
+
+def test_haproxy_that_is_off_and_not_there_is_nothing_to_do(machine, state):
+    machine.node(haproxy={"enabled": False})
+    machine.units.known.clear()
+    assert machine.converges(state.managed) == {}
+
+
+def test_present_skips_what_haproxy_skips(loader, tmp_path, monkeypatch):
+    module = loader("_modules", "pigsty_haproxy")
+    monkeypatch.setattr(module.haproxy, "SERVICES", str(tmp_path))
+    for name in ("a.cfg", ".a.cfg.x.new", ".b.cfg", "c.txt"):
+        (tmp_path / name).write_text("x\n")
+    assert list(module.present()) == ["a.cfg"]
+
+
+def test_a_check_leaves_no_copy_of_the_password(loader, tmp_path, monkeypatch):
+    module = loader("_modules", "pigsty_haproxy")
+    program = tmp_path / "haproxy"
+    program.write_text('#!/bin/sh\ncat "$4" >&2\necho "[$6/x.cfg:1] bad" >&2\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(module.shutil, "which", lambda name, path: str(program))
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+    said = module.check("main\n", {"x.cfg": "y"})
+    assert said == "main\n[/etc/haproxy/conf.d/x.cfg:1] bad"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["haproxy"]
+
+
+def test_a_check_without_haproxy_says_so(loader, monkeypatch):
+    module = loader("_modules", "pigsty_haproxy")
+    monkeypatch.setattr(module.shutil, "which", lambda name, path: None)
+    assert module.check("", {}) == "haproxy is not installed"
+
+
+def test_a_process_without_the_folder_needs_a_restart(loader, tmp_path, monkeypatch):
+    module = loader("_modules", "pigsty_haproxy")
+    main, loaded = tmp_path / "haproxy.cfg", tmp_path / "loaded"
+    main.write_text(MAIN)
+    monkeypatch.setattr(module.haproxy, "MAIN", str(main))
+    monkeypatch.setattr(module.haproxy, "LOADED", str(loaded))
+    monkeypatch.setattr(module.haproxy, "SERVICES", str(tmp_path / "conf.d"))
+    status = {"ActiveState": "active", "MainPID": "self"}
+    assert module.need(status) == "restart"
+    loaded.write_text("?")
+    assert module.need(status) == "restart"
+    mine = Path("/proc/self/cmdline").read_text().split("\0")[0]
+    monkeypatch.setattr(module.haproxy, "SERVICES", mine)
+    assert module.need(status) == "reload"
+    loaded.write_text(haproxy.checksum(MAIN, {}) + "\n")
+    assert module.need(status) == ""
+    assert module.need({"ActiveState": "failed"}) == ""
