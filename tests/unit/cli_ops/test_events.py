@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pigsty import events
 from pigsty.events import ApplyStep
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+
 from pigsty.deadlines import DEADLINES
 from pigsty.events import ApplyStep
 from pigsty.returns import HostResult

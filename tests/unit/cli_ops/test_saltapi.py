@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pigsty_cli import exitcodes
 from pigsty_cli.saltapi import Master, SaltError, peers
 
-# 10.10.10.10:4505 with an established peer 10.10.10.11, one that is closing, a listener, another port.
+# 10.10.10.10:4505: a listener, an established peer (.11), one that is closing, another port.
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
    0: 00000000:1199 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0
    1: 0A0A0A0A:1199 0B0A0A0A:D431 01 00000000:00000000 02:00000000 00000000     0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pigsty import summary, topology
 from pigsty.clients.patroni import Cluster, Member
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from pigsty import targets, topology
 from pigsty.targets import Job, TargetError
 
@@ -70,7 +71,7 @@ def test_modules_are_taken_in_any_case_apart_by_commas_and_come_in_order() -> No
 
 
 def test_a_module_that_is_not_built_is_refused_with_those_that_are() -> None:
-    with pytest.raises(TargetError, match="unknown module 'redis'.*pgsql"):
+    with pytest.raises(TargetError, match=r"unknown module .redis..*pgsql"):
         targets.modules(["redis"])
 
 

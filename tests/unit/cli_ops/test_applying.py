@@ -1,0 +1,275 @@
+"""A run: who is there, what they lack, and which jobs go out in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pigsty import topology
+from pigsty.deadlines import DEADLINES
+from pigsty.returns import HostResult
+from pigsty_cli import applying
+from pigsty_cli.applying import Plan, Presence
+from pigsty_cli.saltapi import Event, Published
+
+ROOT = Path(__file__).resolve().parents[3]
+META, ONE, TWO, THREE = (f"10.10.10.{n}" for n in (10, 11, 12, 13))
+ALL = (META, ONE, TWO, THREE)
+GOOD = {"x_|-y_|-y_|-z": {"result": True, "changes": {}, "__run_num__": 0}}
+BAD = ["states didn't compile"]
+SYNCED = {"saltutil.is_running": [], "saltutil.list_extmods": {"executors": ["pigsty_progress"]}}
+
+
+class Master:
+    """A Salt master whose minions answer at once, with what `states` says for an SLS list."""
+
+    def __init__(self, **states: Any) -> None:
+        self.published: list[dict[str, Any]] = []
+        self.accepted = set(ALL)
+        self.links = set(ALL)
+        self.answers: dict[str, Any] = {host: SYNCED for host in ALL}
+        self.synced = set(ALL)
+        self.states = states
+        self.limits: dict[str, float] = {}
+
+    def publish(
+        self,
+        hosts: Sequence[str],
+        function: str | Sequence[str],
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+        executor: str = "",
+    ) -> Published:
+        self.published.append(
+            {
+                "hosts": tuple(hosts),
+                "function": function if isinstance(function, str) else tuple(function),
+                "arguments": list(arguments),
+                "keywords": dict(keywords or {}),
+                "executor": executor,
+            }
+        )
+        return Published(str(len(self.published) - 1), frozenset(hosts) & self.accepted)
+
+    def collect(self, job: Published, deadline: Callable[[str], float]) -> dict[str, Any]:
+        self.limits = {host: deadline(host) for host in job.minions}
+        if self.published[int(job.jid)]["function"][0] == "saltutil.sync_all":
+            return {host: {} for host in job.minions & self.synced}
+        return {host: data for host, data in self.answers.items() if host in job.minions}
+
+    def connected(self) -> frozenset[str]:
+        return frozenset(self.links - {META})
+
+    def next_event(self, seconds: float) -> Event | None:
+        return None
+
+    def returns(self, jid: str) -> dict[str, Any]:
+        sent = self.published[int(jid)]
+        sls = sent["arguments"][0] if sent["arguments"] else "highstate"
+        return dict.fromkeys(sent["hosts"], self.states.get(sls.replace(".", "_"), GOOD))
+
+    @property
+    def applied(self) -> list[tuple[tuple[str, ...], list[str]]]:
+        return [(s["hosts"], s["arguments"]) for s in self.published
+                if s["function"] == "state.apply"]  # fmt: skip
+
+
+class Screen(nullcontext):  # type: ignore[type-arg]
+    def __enter__(self) -> Screen:
+        return self
+
+    def step(self, step: Any) -> None: ...
+
+    def done(self, result: HostResult) -> None: ...
+
+    def tick(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> topology.Topology:
+    return topology.load(ROOT / "pillar/inventory/sandbox.yml")
+
+
+def plan(
+    sandbox: topology.Topology, *modules: str, test: bool = False, hosts: tuple[str, ...] = ALL
+) -> Plan:
+    return Plan(sandbox, hosts, modules, test)
+
+
+def run(
+    master: Master, what: Plan, found: Presence | None = None, *, built: bool = True
+) -> dict[str, HostResult]:
+    said: list[str] = []
+    engine = applying.Run(master, what, lambda hosts: Screen(), said.append)
+    found = found or Presence(up=what.hosts)
+    return {result.host: result for result in engine.run(found, built=built)}
+
+
+# -- who is there -------------------------------------------------------------------------------
+
+
+def test_all_are_there() -> None:
+    found = applying.presence(Master(), ALL, META)
+    assert found == Presence(up=ALL)
+
+
+def test_one_question_tells_everything_and_touches_nothing() -> None:
+    master = Master()
+    applying.presence(master, ALL, META)
+    functions = [sent["function"] for sent in master.published]
+    assert functions == [("saltutil.is_running", "saltutil.list_extmods")]
+
+
+def test_who_has_no_connection_is_not_waited_for() -> None:
+    master = Master()
+    master.links.remove(TWO)
+    del master.answers[TWO]
+    found = applying.presence(master, ALL, META)
+    assert found.missing == {TWO: "its minion isn't connected"}
+    assert master.limits[TWO] == DEADLINES["apply.stranger"]
+    assert master.limits[ONE] == DEADLINES["apply.presence"]
+
+
+def test_the_admin_nodes_own_minion_counts_as_connected_from_whatever_address() -> None:
+    master = Master()
+    applying.presence(master, ALL, META)
+    assert META not in master.connected()
+    assert master.limits[META] == DEADLINES["apply.presence"]
+
+
+def test_a_connected_minion_that_does_not_answer_is_told_apart() -> None:
+    master = Master()
+    del master.answers[ONE]
+    assert "didn't answer" in applying.presence(master, ALL, META).missing[ONE]
+
+
+def test_a_host_without_an_accepted_key_is_named_so() -> None:
+    master = Master()
+    master.accepted.remove(ONE)
+    found = applying.presence(master, ALL, META)
+    assert "key" in found.missing[ONE]
+    assert found.up == (META, TWO, THREE)
+
+
+def test_a_minion_that_answers_without_a_connection_of_its_own_is_up() -> None:
+    """It stands behind an address translation."""
+    master = Master()
+    master.links.remove(TWO)
+    assert applying.presence(master, ALL, META).up == ALL
+
+
+def test_who_runs_states_already_is_named_with_the_job() -> None:
+    master = Master()
+    running = [{"fun": "state.apply", "jid": "42", "pid": 1}]
+    master.answers[ONE] = {**SYNCED, "saltutil.is_running": running}
+    assert applying.presence(master, ALL, META).busy == {ONE: "state.apply (job 42)"}
+
+
+@pytest.mark.parametrize(
+    "modules",
+    ["ERROR: no such directory", {}, {"states": ["pigsty_repo"]}, {"executors": []}, None],
+)
+def test_who_lacks_our_modules_is_bare(modules: Any) -> None:
+    master = Master()
+    master.answers[ONE] = {"saltutil.is_running": [], "saltutil.list_extmods": modules}
+    assert applying.presence(master, ALL, META).bare == (ONE,)
+
+
+# -- what runs ----------------------------------------------------------------------------------
+
+
+def test_everything_is_one_highstate_with_progress(sandbox: topology.Topology) -> None:
+    master = Master()
+    found = run(master, plan(sandbox))
+    assert master.applied == [(ALL, [])]
+    assert master.published[-1]["executor"] == "pigsty_progress"
+    assert master.published[-1]["keywords"] == {}
+    assert {result.status for result in found.values()} == {"ok"}
+
+
+def test_an_audit_asks_for_test_and_for_nothing_else(sandbox: topology.Topology) -> None:
+    master = Master()
+    run(master, plan(sandbox, test=True), built=False)
+    assert master.applied == [(ALL, [])]
+    assert master.published[-1]["keywords"] == {"test": True}
+
+
+def test_before_there_is_a_repository_the_admin_node_builds_it(sandbox: topology.Topology) -> None:
+    master = Master()
+    found = run(master, plan(sandbox), built=False)
+    assert master.applied == [((META,), ["infra.repo"]), (ALL, [])]
+    assert found[META].ok == 2
+    assert found[ONE].ok == 1
+
+
+def test_when_the_repository_fails_nothing_else_is_begun(sandbox: topology.Topology) -> None:
+    master = Master(infra_repo=BAD)
+    found = run(master, plan(sandbox), built=False)
+    assert master.applied == [((META,), ["infra.repo"])]
+    assert {result.status for result in found.values()} == {"failed"}
+    assert "not begun" in found[ONE].error
+    assert "compile" in found[META].error
+
+
+def test_modules_are_synced_before_single_states_run(sandbox: topology.Topology) -> None:
+    master = Master()
+    run(master, plan(sandbox, "pgsql"))
+    functions = [sent["function"] for sent in master.published]
+    assert functions == [("saltutil.sync_all", "saltutil.refresh_modules"), "state.apply"]
+    assert master.applied == [(ALL, ["pgsql"])]
+
+
+def test_only_bare_hosts_are_synced_before_a_highstate(sandbox: topology.Topology) -> None:
+    master = Master()
+    run(master, plan(sandbox), Presence(up=ALL, bare=(TWO,)))
+    assert master.published[0]["hosts"] == (TWO,)
+    assert master.applied == [(ALL, [])]
+
+
+def test_a_host_that_takes_no_modules_is_lost_and_the_others_go_on(
+    sandbox: topology.Topology,
+) -> None:
+    master = Master()
+    master.synced.remove(TWO)
+    found = run(master, plan(sandbox), Presence(up=ALL, bare=(TWO,)))
+    assert found[TWO].status == "lost"
+    assert master.applied == [((META, ONE, THREE), [])]
+
+
+def test_each_set_of_states_is_a_job_of_its_own(sandbox: topology.Topology) -> None:
+    master = Master(node=BAD)
+    found = run(master, plan(sandbox, "node", "etcd"))
+    assert master.applied == [((META,), ["node,etcd"]), ((ONE, TWO, THREE), ["node"])]
+    assert (found[META].status, found[ONE].status) == ("ok", "failed")
+
+
+def test_missing_hosts_have_a_result_too_in_the_order_of_the_inventory(
+    sandbox: topology.Topology,
+) -> None:
+    present = Presence(up=(META, THREE), missing={ONE: "gone", TWO: "gone"})
+    found = run(Master(), plan(sandbox), present)
+    assert list(found) == list(ALL)
+    assert (found[ONE].status, found[ONE].error) == ("unreachable", "gone")
+
+
+def test_the_jobs_are_known_for_ctrl_c(sandbox: topology.Topology) -> None:
+    master = Master()
+    engine = applying.Run(master, plan(sandbox), lambda hosts: Screen(), lambda text: None)
+    engine.run(Presence(up=ALL), built=True)
+    assert engine.jids == dict.fromkeys(ALL, "0")
+
+
+def test_the_flag_of_the_repository(sandbox: topology.Topology) -> None:
+    assert applying.repository_flag(sandbox) == Path("/www/pigsty/Release")
+
+
+def test_no_infra_no_repository(tmp_path: Path) -> None:
+    file = tmp_path / "slim.yml"
+    file.write_text(
+        "all: {vars: {admin_ip: 10.9.9.1}, children: {etcd: {hosts: {10.9.9.1: {etcd_seq: 1}}}}}"
+    )
+    assert applying.repository_flag(topology.load(file)) is None
