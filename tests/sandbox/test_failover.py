@@ -79,16 +79,8 @@ def synchronous(sandbox: Any, healthy: Cluster) -> Iterator[None]:
     def switch(on: str) -> None:
         leader = sandbox.node(healthy.leader()["host"])
         code, out, err = leader.run(
-            [
-                "patronictl",
-                "-c",
-                "/etc/patroni/config.yml",
-                "edit-config",
-                "--force",
-                "-s",
-                f"synchronous_mode={on}",
-                "pg-test",
-            ]
+            ["patronictl", "-c", "/etc/patroni/config.yml", "edit-config", "pg-test"]
+            + ["--force", "-s", f"synchronous_mode={on}"]
         )
         assert code == 0, out + err
 
@@ -113,7 +105,7 @@ def test_a_primary_cut_off_from_the_others_stops_taking_writes(
 ) -> None:
     old = healthy.leader()
     node = sandbox.node(old["host"])
-    # Cut off from the members and from etcd, but not from us: a client on the wrong side of the cut.
+    # Cut off from members and etcd, but not from us: we are a client on the wrong side.
     others = [h for h in sandbox.hosts if h != old["host"]]
     island = Dsn(old["host"], 5432, test_dsn.dbname, test_dsn.user, test_dsn.password)
     with Writer(_entry_without(test_dsn, old["host"])) as writer:

@@ -1,4 +1,4 @@
-"""After real applies no password stands where another user, a log or a job's record could show it."""
+"""After real applies no password stands where another user, a log or a job record shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every service answers through every member, and behind each port stands the role that it promises."""
+"""Every service answers through every member, and behind each port stands the promised role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sandbox's scenarios are made of: deadlines in one table, a client that writes, a look at a cluster."""
+"""What the scenarios are made of: deadlines in one table, a client that writes, a cluster."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-#: Every promise of the sandbox scenarios, in seconds. Sources: the RTO presets of Pigsty (`norm` promises
-#: 45 s for a dead node) and what Patroni and HAProxy need by their own settings.
+#: Every promise of the sandbox scenarios, in seconds. Sources: the RTO presets of Pigsty (`norm`
+#: promises 45 s for a dead node) and what Patroni and HAProxy need by their own settings.
 DEADLINES: dict[str, float] = {
     # A dead primary under preset `norm`: the acknowledged write before to the first one after.
     "norm failover": 45,
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 def eventually(what: str, look: Callable[[], T], deadline: str) -> T:
-    """Return the first truthy value of ``look`` before the named deadline; fail with its last answer.
+    """Return the first truthy value of ``look`` before the named deadline, or fail.
 
     An exception of psycopg or of a refused connection counts as "not yet".
     """
@@ -64,7 +64,7 @@ class Dsn:
     password: str = field(repr=False)
 
     def connect(self, **options: Any) -> psycopg.Connection[Any]:
-        """Open an autocommit connection that never uses prepared statements (the pooler is in between)."""
+        """Open an autocommit connection without prepared statements, for poolers."""
         return psycopg.connect(
             host=self.host,
             port=self.port,
@@ -120,7 +120,7 @@ class Writer:
             number += 1
             try:
                 if connection is None or connection.closed:
-                    # A dead server must not hold the client: TCP gives up after 3 s without an answer.
+                    # A dead server must not hold the client: TCP gives up after 3 s.
                     connection = self._dsn.connect(tcp_user_timeout=3000)
                 connection.execute(f"INSERT INTO {self.TABLE} VALUES (%s)", (number,))
             except psycopg.Error as error:
