@@ -1,4 +1,4 @@
-"""A machine in memory: Salt's dunders for our loader files, over fakes of the file system and systemd."""
+"""A machine in memory: Salt's dunders for our loader files, over fakes of files and systemd."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Files:
             if old != entry.contents:
                 change["diff"] = diff(old, entry.contents, entry.path, secret=entry.secret)
             mine = (entry.mode, entry.user, entry.group)
-            if old is not None and entry.contents is not None:
-                if self.modes.get(entry.path, mine) != mine:
-                    change["mode"] = {"old": self.modes[entry.path], "new": mine}
+            there = old is not None and entry.contents is not None
+            if there and self.modes.get(entry.path, mine) != mine:
+                change["mode"] = {"old": self.modes[entry.path], "new": mine}
             if change:
                 found[entry.path] = change
         return found

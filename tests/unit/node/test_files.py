@@ -88,11 +88,12 @@ def test_permissions_alone_are_a_difference(module, tmp_path):
 def test_a_secret_is_never_readable_by_others_not_even_for_a_moment(module, tmp_path, monkeypatch):
     seen = []
     real = os.fchmod
-    monkeypatch.setattr(
-        module.os,
-        "fchmod",
-        lambda fd, mode: (seen.append(os.fstat(fd).st_mode & 0o777), real(fd, mode)),
-    )
+
+    def fchmod(handle, mode):
+        seen.append(os.fstat(handle).st_mode & 0o777)
+        real(handle, mode)
+
+    monkeypatch.setattr(module.os, "fchmod", fchmod)
     module.converge([File(str(tmp_path / "key"), "secret", mode="0600", secret=True, **ME)])
     assert seen == [0o600]
 
