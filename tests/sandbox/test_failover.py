@@ -79,8 +79,10 @@ def synchronous(sandbox: Any, healthy: Cluster) -> Iterator[None]:
     def switch(on: str) -> None:
         leader = sandbox.node(healthy.leader()["host"])
         code, out, err = leader.run(
-            ["patronictl", "-c", "/etc/patroni/config.yml", "edit-config", "pg-test"]
-            + ["--force", "-s", f"synchronous_mode={on}"]
+            [
+                *("patronictl", "-c", "/etc/patroni/config.yml", "edit-config", "pg-test"),
+                *("--force", "-s", f"synchronous_mode={on}"),
+            ]
         )
         assert code == 0, out + err
 
