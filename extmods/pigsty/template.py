@@ -1,8 +1,7 @@
-"""``${…}`` and ``{{ … }}`` in the values of an inventory.
+"""``{{ … }}`` in the values of an inventory (``${…}`` is the business of :mod:`pigsty.tokens`).
 
-Tokens in ``${…}`` are replaced only where Pigsty replaces them (``TOKENS``): anywhere else, in a
-crontab line say, they belong to somebody else. Jinja2 runs in its sandbox with bounds on size and
-time; a value that is one expression keeps the expression's type.
+Jinja2 runs in its sandbox with bounds on size and time; a value that is one expression keeps the
+expression's type.
 """
 
 from __future__ import annotations
@@ -11,16 +10,27 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template
+from jinja2 import StrictUndefined, Template, nodes
 from jinja2 import TemplateError as JinjaError
+from jinja2.compiler import Frame
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.nativetypes import NativeCodeGenerator, NativeEnvironment, NativeTemplate
 from jinja2.runtime import Context
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
+from jinja2.visitor import NodeTransformer
 
 from pigsty.errors import TemplateError
-from pigsty.template_filters import FILTERS, GLOBALS, MAX_TEXT, TESTS, check_call, check_operation
+from pigsty.template_bounds import (
+    BOUNDED,
+    BUDGET,
+    JOINED,
+    MAX_ROUNDS,
+    MAX_TEXT,
+    check_call,
+    check_operation,
+)
+from pigsty.template_filters import FILTERS, GLOBALS, TESTS
 
 #: Looks a variable up for a template; raises KeyError when nothing has that name.
 Lookup = Callable[[str], Any]
@@ -72,7 +82,7 @@ def needs_rendering(value: Any) -> bool:
 def _render_text(text: str, lookup: Lookup, path: str, line: int | None) -> Any:
     """Render one string."""
     try:
-        result = _compile(text).render({_LOOKUP: lookup})
+        result = _compile(text).render({_LOOKUP: lookup, BUDGET: [MAX_ROUNDS]})
         if isinstance(result, StrictUndefined):
             result._fail_with_undefined_error()
         return plain(result)
@@ -134,12 +144,29 @@ class _Context(Context):
         return found
 
 
-class _Environment(SandboxedEnvironment, NativeEnvironment):
-    """jinja2's sandbox, native types, bounds on size, and no randomness."""
+class _Generator(NativeCodeGenerator):
+    """Compiles constants as expressions: folded at compile time they would all become text."""
+
+    def _output_child_to_const(
+        self, node: nodes.Expr, frame: Frame, finalize: NativeCodeGenerator._FinalizeInfo
+    ) -> Any:
+        """Return the text between expressions; anything else is computed when it is rendered."""
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+
+class _Environment(ImmutableSandboxedEnvironment, NativeEnvironment):
+    """jinja2's sandbox without changes to values, native types, bounds on size, no randomness."""
 
     context_class = _Context
-    code_generator_class = NativeCodeGenerator
+    code_generator_class = _Generator
     intercepted_binops = frozenset(("*", "**", "%", "+"))
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """Parse a template, and let every loop and every ``~`` pass by the bounds."""
+        tree = super()._parse(source, name, filename)
+        return _Bounds().visit(tree)  # type: ignore[no-any-return]
 
     @staticmethod
     def concat(values: Iterable[Any]) -> Any:
@@ -166,6 +193,26 @@ class _Environment(SandboxedEnvironment, NativeEnvironment):
         return super().call(__context, __obj, *args, **kwargs)
 
 
+class _Bounds(NodeTransformer):
+    """Puts a filter that counts around what a loop runs over, and one that measures at ``~``."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:
+        """Count the rounds of a loop."""
+        self.generic_visit(node)
+        node.iter = self._filter(node.iter, BOUNDED)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        """Measure what ``~`` makes."""
+        self.generic_visit(node)
+        return self._filter(nodes.List(node.nodes, lineno=node.lineno), JOINED)
+
+    @staticmethod
+    def _filter(node: nodes.Node, name: str) -> nodes.Filter:
+        """Return a filter around an expression."""
+        return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
 def _environment() -> _Environment:
     """Return the one environment."""
     environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=True)
@@ -189,88 +236,3 @@ _ENVIRONMENT = _environment()
 def _compile(text: str) -> Template:
     """Return the compiled template of a text."""
     return _ENVIRONMENT.from_string(text)
-
-
-_VERSION = {"${pg_version}": "pg_version"}
-#: Which tokens are replaced in which parameters: parameter -> token -> variable. ``${admin_ip}`` is
-#: replaced everywhere.
-TOKENS: Mapping[str, Mapping[str, str]] = {
-    "pg_packages": _VERSION,
-    "pg_extensions": _VERSION,
-    "repo_packages": _VERSION,
-    "repo_extra_packages": _VERSION,
-    "pgbackrest_repo": {"${pg_cluster}": "pg_cluster"},
-    "minio_node": {"${minio_cluster}": "minio_cluster", "${minio_seq}": "minio_seq"},
-}
-_USERS: Mapping[str, str] = {
-    "${dbsu}": "pg_dbsu",
-    "${repl}": "pg_replication_username",
-    "${monitor}": "pg_monitor_username",
-    "${admin}": "pg_admin_username",
-}
-_HBA = frozenset(("pg_hba_rules", "pg_default_hba_rules", "pgb_hba_rules", "pgb_default_hba_rules"))
-
-
-def substitute(name: str, value: Any, ip: str, lookup: Lookup) -> Any:
-    """Replace the ``${…}`` tokens that Pigsty replaces in one parameter.
-
-    Args:
-        name: the parameter.
-        value: plain data; it isn't changed.
-        ip: address of the host.
-        lookup: how the token's variable is found.
-    """
-    if not _has_token(value):
-        return value
-    if name in _HBA:
-        value = [_hba_user(rule, lookup) for rule in value] if isinstance(value, list) else value
-    if name == "pg_listen" and isinstance(value, str):
-        value = _listen(value, ip, lookup)
-    for token, variable in {"${admin_ip}": "admin_ip", **TOKENS.get(name, {})}.items():
-        value = _replace(value, token, variable, lookup)
-    return value
-
-
-def _has_token(value: Any) -> bool:
-    """Return whether plain data holds a token anywhere."""
-    if isinstance(value, str):
-        return "${" in value
-    if isinstance(value, list):
-        return any(_has_token(item) for item in value)
-    if isinstance(value, dict):
-        return any(_has_token(item) for item in value.values())
-    return False
-
-
-def _replace(value: Any, token: str, variable: str, lookup: Lookup) -> Any:
-    """Replace one token in every string of plain data."""
-    if isinstance(value, str):
-        if token not in value:
-            return value
-        found = lookup(variable)
-        return value if found is None else value.replace(token, str(found))
-    if isinstance(value, list):
-        return [_replace(item, token, variable, lookup) for item in value]
-    if isinstance(value, dict):
-        return {key: _replace(item, token, variable, lookup) for key, item in value.items()}
-    return value
-
-
-def _hba_user(rule: Any, lookup: Lookup) -> Any:
-    """Replace the token that is the whole ``user`` of an HBA rule."""
-    if isinstance(rule, dict) and rule.get("user") in _USERS:
-        return {**rule, "user": lookup(_USERS[rule["user"]])}
-    return rule
-
-
-def _listen(value: str, ip: str, lookup: Lookup) -> str:
-    """Replace the addresses of ``pg_listen``; ``${vip}`` goes away where there is no VIP."""
-    vip = str(lookup("pg_vip_address") or "").partition("/")[0]
-    if not lookup("pg_vip_enabled") or vip.startswith("127.0.0."):
-        vip = ""
-    parts = (part.strip() for part in value.split(","))
-    replaced = (
-        part.replace("${ip}", ip).replace("${lo}", "127.0.0.1").replace("${vip}", vip)
-        for part in parts
-    )
-    return ",".join(dict.fromkeys(part for part in replaced if part))

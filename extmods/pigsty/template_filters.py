@@ -16,68 +16,23 @@ import yaml
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import Undefined
-from jinja2.sandbox import safe_range
+from jinja2.utils import Namespace
 
-#: Longest text or list that a template may make.
-MAX_TEXT = 2**20
-#: Largest magnitude of an exponent.
-_MAX_POWER = 64
-#: Methods of str whose result may be far larger than what they are given.
-_GROWING = frozenset(("ljust", "rjust", "center", "zfill", "expandtabs", "format", "format_map"))
-
-
-def check_operation(operator: str, left: Any, right: Any) -> None:
-    """Refuse an operation whose result would be huge.
-
-    Raises:
-        SecurityError: it would.
-    """
-    sizes = [len(x) for x in (left, right) if isinstance(x, str | list | tuple)]
-    if operator == "*" and len(sizes) == 1:
-        factor = right if isinstance(left, str | list | tuple) else left
-        if isinstance(factor, int) and sizes[0] * factor > MAX_TEXT:
-            raise SecurityError("the result of * is too long")
-    elif operator == "+" and len(sizes) == 2 and sum(sizes) > MAX_TEXT:
-        raise SecurityError("the result of + is too long")
-    elif operator == "**" and isinstance(right, int | float) and abs(right) > _MAX_POWER:
-        raise SecurityError("the exponent is too large")
-    elif operator == "%" and isinstance(left, str) and re.search(r"\*|[0-9]{4,}", left):
-        raise SecurityError("the width in the format is too large")
-
-
-def check_call(function: Any, args: tuple[Any, ...]) -> None:
-    """Refuse a call of a string's method whose result would be huge.
-
-    Raises:
-        SecurityError: it would.
-    """
-    owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
-    if not isinstance(owner, str):
-        return
-    if name in _GROWING:
-        raise SecurityError(f"the method {name} is not available")
-    if name == "replace" and len(args) > 1:
-        _check_replace(owner, str(args[0]), str(args[1]))
-
-
-def _check_replace(text: str, old: str, new: str) -> None:
-    """Refuse a replacement whose result would be huge."""
-    if (text.count(old) if old else len(text) + 1) * len(new) + len(text) > MAX_TEXT:
-        raise SecurityError("the result of replace is too long")
-
-
-def refused(name: str, why: str) -> Callable[..., Any]:
-    """Return a function that says why there is no such thing here."""
-
-    def refuse(*_args: Any, **_kwargs: Any) -> Any:
-        raise SecurityError(f"{name} is not available: {why}")
-
-    return refuse
+from pigsty.template_bounds import (
+    BOUNDED,
+    JOINED,
+    MAX_TEXT,
+    bounded,
+    bounded_range,
+    check_replace,
+    joined,
+    refused,
+)
 
 
 def replace(text: Any, old: str, new: str) -> str:
     """Replace every occurrence of a text."""
-    _check_replace(str(text), old, new)
+    check_replace(str(text), old, new)
     return str(text).replace(old, new)
 
 
@@ -308,6 +263,17 @@ def ipv6(value: Any, query: str = "") -> Any:
     return ipaddr(value, query) if ipaddr(value, "version") == 6 else False
 
 
+def json_query(value: Any, expression: str) -> Any:
+    """Return what a JMESPath expression finds."""
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        return jmespath.search(expression, value)
+    except JMESPathError as error:
+        raise ValueError(f"bad JMESPath expression {expression!r}: {error}") from error
+
+
 def split(text: Any, separator: str | None = None) -> list[str]:
     """Split a text."""
     return str(text).split(separator)
@@ -316,21 +282,29 @@ def split(text: Any, separator: str | None = None) -> list[str]:
 _RANDOM = "the same inventory must always give the same result"
 _OUTSIDE = "the inventory is the only input; write the value into it"
 
+#: Filters of jinja2 whose result can be far larger than what they are given.
+_UNBOUNDED = frozenset(
+    ("batch", "center", "format", "indent", "pprint", "slice", "urlize", "wordwrap", "xmlattr")
+)
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
+    BOUNDED: bounded,
+    JOINED: joined,
     **{
         name: function
         for name, function in JINJA_FILTERS.items()
-        if name not in ("center", "format", "indent", "wordwrap", "urlize", "random", "pprint",
-        "xmlattr")
+        if name not in _UNBOUNDED
     },
     "b64decode": b64decode, "b64encode": b64encode, "basename": posixpath.basename, "bool": to_bool,
     "combine": combine, "dict2items": dict2items, "difference": difference,
     "dirname": posixpath.dirname, "flatten": flatten, "from_json": from_json,
     "from_yaml": from_yaml, "hash": digest, "intersect": intersect, "ipaddr": ipaddr,
-    "ipv4": ipv4, "ipv6": ipv6, "items2dict": items2dict, "join": join, "mandatory": mandatory,
+    "ipv4": ipv4, "ipv6": ipv6, "items2dict": items2dict, "join": join, "json_query": json_query,
+    "mandatory": mandatory,
     "md5": lambda text: digest(text, "md5"), "quote": lambda text: shlex.quote(str(text)),
     "regex_escape": regex_escape, "regex_findall": regex_findall, "regex_replace": regex_replace,
     "regex_search": regex_search, "replace": replace, "sha1": digest, "split": split,
+    "tojson": to_json,
     "ternary": ternary, "to_json": to_json, "to_nice_json": to_nice_json,
     "to_nice_yaml": to_nice_yaml, "to_yaml": to_yaml, "union": union,
     "password_hash": refused("password_hash", _RANDOM), "random": refused("random", _RANDOM),
@@ -349,7 +323,8 @@ TESTS: Mapping[str, Callable[..., bool]] = {
 }
 
 GLOBALS: Mapping[str, Any] = {
-    "range": safe_range,
+    "range": bounded_range,
+    "namespace": Namespace,
     "dict": dict,
     "lookup": refused("lookup", _OUTSIDE),
     "query": refused("query", _OUTSIDE),

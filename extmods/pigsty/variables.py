@@ -12,7 +12,8 @@ from typing import Any
 from pigsty import catalogue as catalogue_module
 from pigsty.errors import TemplateError
 from pigsty.inventory import Inventory, Variable
-from pigsty.template import needs_rendering, render, substitute
+from pigsty.template import needs_rendering, render
+from pigsty.tokens import substitute
 from pigsty.types import coerce, of_number
 
 #: The parameters that say what a host is.
