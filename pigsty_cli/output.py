@@ -1,4 +1,4 @@
-"""Data on standard output, as a table, JSON or YAML; whatever else is said goes to standard error."""
+"""Data on standard output, as a table, JSON or YAML; all else that is said on standard error."""
 
 from __future__ import annotations
 
@@ -111,7 +111,10 @@ def _rich_table(headings: list[str], cells: list[list[str]], title: str) -> None
 
 
 def _cell(value: Any) -> str:
-    """Return a value as one cell: nothing for None, yes/no for a boolean, a list joined."""
+    """Return a value as one cell: nothing for None, yes/no for a boolean, a list joined.
+
+    Of a text of several lines the first is shown: a row is a row; JSON and YAML have it all.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -120,4 +123,5 @@ def _cell(value: Any) -> str:
         return ", ".join(str(v) for v in value)
     if isinstance(value, (list, tuple, dict)):
         return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    lines = str(value).splitlines()
+    return str(value) if len(lines) < 2 else f"{lines[0]} … ({len(lines)} lines)"

@@ -13,7 +13,8 @@ The file isn't called ``pigsty.py``: while Salt loads it, its folder is on Pytho
 found in the place of the package.
 """
 
-from pigsty import pillar as core, topology, validate
+from pigsty import pillar as core
+from pigsty import topology, validate
 from pigsty.errors import InventoryError, PillarError
 from pigsty.pillar.site import Site
 from pigsty.platform import of_grains
@@ -46,12 +47,7 @@ def ext_pillar(minion_id, pillar, inventory, key, ca):
     # Kept within the package as long as the file is the same: this module is imported anew each time.
     errors = [f for f in validate.validate(inventory) if f.severity == "error"]
     if errors:
-        first, more = errors[0], len(errors) - 1
-        raise PillarError(
-            f"the inventory {inventory} has {len(errors)} error{'s' if more else ''}, the first in "
-            f"line {first.line or 1}: {first.path}: {first.message}; "
-            f"`pigsty validate {inventory}` shows all"
-        )
+        raise PillarError(validate.refusal(inventory, errors))
     try:
         return {
             "pigsty": core.compile_pillar(

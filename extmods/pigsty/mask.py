@@ -24,8 +24,11 @@ FORMS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
     re.DOTALL,
 )
-#: Below this length a secret is masked only under its own name: "test" is also a word.
+#: Below this length a secret is masked under its own name, and in texts only where a password would
+#: stand (``user:secret@host``, ``"secret"``, ``password=secret``): "test" is also a word.
 SHORTEST = 8
+BEFORE = r"(?:(?<=[:\"'])|(?<=password=)|(?<=password: ))"
+AFTER = r"(?=[\"'@\s]|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,13 @@ def mask(data: Any, secrets: Iterable[str] = ()) -> Any:
         data: mappings, lists and scalars.
         secrets: values to mask wherever they stand, also within longer texts.
     """
-    known = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
-    longest_first = sorted(known, key=lambda text: (-len(text), text))
-    pattern = re.compile("|".join(map(re.escape, longest_first))) if known else None
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    longest_first = sorted(forms, key=lambda text: (-len(text), text))
+    long = "|".join(re.escape(form) for form in longest_first if len(form) >= SHORTEST)
+    short = "|".join(re.escape(form) for form in longest_first if len(form) < SHORTEST)
+    parts = [long] if long else []
+    parts += [f"{BEFORE}(?:{short}){AFTER}"] if short else []
+    pattern = re.compile("|".join(parts)) if parts else None
     return _mask(data, pattern, _secret_names(load()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pigsty import catalogue, topology
@@ -36,6 +36,18 @@ def validate(file: str | Path) -> tuple[Finding, ...]:
     if known is None or known[0] is not found:
         known = _CACHE[str(file)] = (found, check(found))
     return known[1]
+
+
+def refusal(file: str | Path, errors: Sequence[Finding]) -> str:
+    """Return the one line that says why an inventory with errors isn't used."""
+    first = errors[0]
+    count = "an error" if len(errors) == 1 else f"{len(errors)} errors, the first"
+    line = f" in line {first.line}" if first.line else ""
+    path = f"{first.path}: " if first.path else ""
+    return (
+        f"the inventory {file} has {count}{line}: {path}{first.message}; "
+        f"`pigsty validate {file}` shows all"
+    )
 
 
 def check(found: Topology) -> tuple[Finding, ...]:

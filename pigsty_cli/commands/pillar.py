@@ -43,11 +43,7 @@ def command(host: str, inventory: str | None, output: str, show_secrets: bool) -
     path = find(inventory)
     errors = [f for f in validate.validate(path) if f.severity == "error"]
     if errors:
-        first = errors[0]
-        raise Refused(
-            f"{path} has {len(errors)} error(s), the first in line {first.line or 1}: "
-            f"{first.message}; `pigsty validate {path}` shows all"
-        )
+        raise Refused(validate.refusal(path, errors))
     topology = topologies.load(path)
     site = _site()
     data: Any = {"pigsty": compile_pillar(topology, _address(topology, host), site, of_grains({}))}

@@ -16,6 +16,8 @@ from pigsty.topology import Node
 CLUSTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,57}[A-Za-z0-9])?", re.ASCII)
 #: etcd's own superuser, and what Patroni keeps beside the clusters.
 RESERVED = frozenset(("root",))
+#: What a member may be; whoever has another role, or none, might be meant to be the primary.
+ROLES = frozenset(("primary", "replica", "offline", "standby", "delayed"))
 #: What pg_listen may hold besides addresses.
 TOKENS = ("${ip}", "${lo}", "${vip}")
 #: The default of pg_vip_address, which stands for "none".
@@ -37,17 +39,17 @@ def clusters(ctx: Context) -> Iterator[Finding]:
 
 def _roles(ctx: Context, name: str, nodes: list[Node]) -> Iterator[Finding]:
     """Check that every member has a role and exactly one is the primary."""
-    primaries = []
+    primaries, unclear = [], False
     for node in nodes:
         role = ctx.value(node, "pg_role")
         if role is None:
             text = f"{node.ip} in cluster {name} has no pg_role"
-            yield ctx.error(
-                ctx.member(node, "pg_cluster"), text, "add `pg_role: primary` or `pg_role: replica`"
-            )
+            hint = "add `pg_role: primary` or `pg_role: replica`"
+            yield ctx.error(ctx.member(node, "pg_cluster"), text, hint)
         elif role == "primary":
             primaries.append(node)
-    if not primaries:
+        unclear = unclear or role not in ROLES
+    if not primaries and not unclear:
         place = ctx.place(nodes[0], "pg_cluster")
         text = f"cluster {name} has no primary"
         yield ctx.error(place, text, f"set `pg_role: primary` on one host, say {nodes[0].ip}")
