@@ -3,7 +3,6 @@
 import secrets
 
 from pigsty_cli.bootstrap import keys, layout, minion
-from pigsty_cli.bootstrap.ca import create_ca
 from pigsty_cli.bootstrap.errors import BootstrapError
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.bootstrap.settings import Settings
@@ -73,6 +72,8 @@ def _certificate_authority(tree: Tree, settings: Settings) -> None:
             "ca_create is false and there is no CA: put its key and certificate at "
             f"{layout.CA_KEY} and {layout.CA_CERTIFICATE}"
         )
+    from pigsty.pki import create_ca  # slow to import, and seldom needed
+
     key, certificate = create_ca(settings.ca_cn, CA_DAYS)
     tree.write(layout.CA_KEY, key, 0o600)
     tree.write(layout.CA_CERTIFICATE, certificate, 0o644)

@@ -16,25 +16,25 @@ from pigsty_cli.sandbox.errors import SandboxError
 ROOT = Path("/sys/fs/cgroup")
 
 
-def hierarchies(root: Path = ROOT) -> list[Path]:
+def hierarchies() -> list[Path]:
     """Return the hierarchies that systemd uses on this host, the unified one first.
 
     Raises:
         SandboxError: there is none.
     """
-    if (root / "cgroup.procs").exists():
-        return [root]
+    if (ROOT / "cgroup.procs").exists():
+        return [ROOT]
     found = [
-        path for path in (root / "unified", root / "systemd") if (path / "cgroup.procs").exists()
+        path for path in (ROOT / "unified", ROOT / "systemd") if (path / "cgroup.procs").exists()
     ]
     if not found:
-        raise SandboxError(f"no control groups that systemd could use under {root}")
+        raise SandboxError(f"no control groups that systemd could use under {ROOT}")
     return found
 
 
-def groups(name: str, root: Path = ROOT) -> list[Path]:
+def groups(name: str) -> list[Path]:
     """Return the folders of a group, one per hierarchy, whether they exist or not."""
-    return [hierarchy / name for hierarchy in hierarchies(root)]
+    return [hierarchy / name for hierarchy in hierarchies()]
 
 
 def create(name: str) -> list[Path]:

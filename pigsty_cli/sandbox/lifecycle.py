@@ -56,8 +56,9 @@ class Sandbox:
         """
         preflight.check(self.paths)
         old = self.spec
-        path = inventory or (Path(old.inventory) if old else DEFAULT_INVENTORY)
+        path = inventory or (self.paths.inventory if old else DEFAULT_INVENTORY)
         spec = SandboxSpec.from_inventory(path)
+        text = path.read_bytes()
         if old and (lost := set(old.nodes) - set(spec.nodes)):
             names = ", ".join(sorted(node.host for node in lost))
             raise PreflightError(
@@ -70,9 +71,12 @@ class Sandbox:
             with self._progress.step("network"):
                 network.up(spec, self.paths.forwarding)
                 faults.up()
+            if old and old.source != spec.source and self.node(old.admin).init:
+                with self._progress.step(f"the admin node changes over to {spec.source}"):
+                    self.node(old.admin).power_off()
             spec.save(self.paths.spec)
-            text = inventory.read_bytes() if inventory else None
-            self._boot(spec, nodes, layers, text)
+            self.paths.inventory.write_bytes(text)
+            self._boot(spec, nodes, layers, replace=inventory is not None)
 
     def start(self, names: Sequence[str]) -> None:
         """Switch nodes on again, with the disks that they had; one that runs is left alone.
@@ -99,7 +103,10 @@ class Sandbox:
     def down(self) -> None:
         """Shut all nodes down in order and give back everything but their disks."""
         with self._locked():
-            for node in self.nodes():
+            nodes = self.nodes()
+            for node in nodes:
+                node.ask_off()
+            for node in nodes:
                 with self._progress.step(f"{node.spec.name} shuts down"):
                     node.power_off()
             self._release_host()
@@ -111,12 +118,12 @@ class Sandbox:
             cache: also the images, wheels and package archives.
         """
         preflight.require_root()
-        if self.paths.state.exists():
-            with self._locked(), self._progress.step("removing the nodes"):
-                for node in self.nodes():
-                    node.remove()
-                self._release_host()
-                self.paths.spec.unlink(missing_ok=True)
+        with self._locked(), self._progress.step("removing the nodes"):
+            for node in self.nodes():
+                node.remove()
+            self._release_host()
+            for path in (self.paths.spec, self.paths.inventory):
+                path.unlink(missing_ok=True)
         if cache:
             with self._progress.step("removing the caches"):
                 images.remove_all(self.paths)
@@ -212,7 +219,8 @@ class Sandbox:
         spec: SandboxSpec,
         nodes: Sequence[Node],
         layers: Sequence[Path],
-        inventory: bytes | None,
+        *,
+        replace: bool,
     ) -> None:
         stopped = [node for node in nodes if node.init is None]
         trees = {node.spec.host: Tree(node.root) for node in nodes}
@@ -220,7 +228,7 @@ class Sandbox:
             for node in stopped:
                 node.mount(layers)
                 seed.machine(trees[node.spec.host], node.spec, spec)
-            seed.salt(trees, spec, inventory)
+            seed.salt(trees, spec, self.paths.inventory, replace=replace)
         for node in stopped:
             self._launch(node, spec)
         for node in stopped:

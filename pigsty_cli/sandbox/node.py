@@ -233,16 +233,20 @@ class Node:
         cgroups.kill(self.group)
         self.release()
 
-    def power_off(self) -> None:
-        """Shut it down in order; a node that does not is cut off after its deadline."""
+    def ask_off(self) -> None:
+        """Ask it to shut down in order and return at once; no error when it is off."""
         if (pid := self.init) is not None:
             os.kill(pid, POWEROFF)
-            with contextlib.suppress(DeadlineExceeded):  # what did not end in order is killed next
-                wait_until(
-                    lambda: not cgroups.processes(self.group),
-                    "sandbox.poweroff",
-                    f"{self.spec.name} powers off",
-                )
+
+    def power_off(self) -> None:
+        """Shut it down in order; a node that does not is cut off after its deadline."""
+        self.ask_off()
+        with contextlib.suppress(DeadlineExceeded):  # what did not end in order is killed next
+            wait_until(
+                lambda: not cgroups.processes(self.group),
+                "sandbox.poweroff",
+                f"{self.spec.name} powers off",
+            )
         self.kill()
 
     def release(self) -> None:

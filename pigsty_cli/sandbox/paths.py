@@ -46,6 +46,11 @@ class Paths:
         return self.state / "spec.json"
 
     @property
+    def inventory(self) -> Path:
+        """The inventory that was booted last; the file that it came from may be gone by now."""
+        return self.state / "inventory.yml"
+
+    @property
     def forwarding(self) -> Path:
         """The host's own setting of IP forwarding, to be put back by `down`."""
         return self.state / "ip_forward"

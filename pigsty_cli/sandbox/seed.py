@@ -50,22 +50,22 @@ def machine(tree: Tree, node: NodeSpec, spec: SandboxSpec) -> None:
     tree.write(done, "", 0o644)
 
 
-def salt(trees: dict[str, Tree], spec: SandboxSpec, inventory: bytes | None) -> None:
+def salt(trees: dict[str, Tree], spec: SandboxSpec, inventory: Path, *, replace: bool) -> None:
     """Make one disk that of the admin node and all of them minions that it knows.
 
     Args:
         trees: the disks by host.
         spec: the nodes.
-        inventory: its text; None keeps what the admin node has.
+        inventory: the one that they come from.
+        replace: whether it takes the place of one that the admin node has already.
 
     Raises:
         BootstrapError: the inventory can't be read, or the CA is not whole.
     """
     head = trees[spec.admin]
-    read = settings.read(Path(spec.inventory))
-    if inventory is None and not head.exists(layout.INVENTORY):
-        inventory = Path(spec.inventory).read_bytes()
-    master_key = admin.prepare(head, read, inventory=inventory)
+    new = replace or not head.exists(layout.INVENTORY)
+    text = inventory.read_bytes() if new else None
+    master_key = admin.prepare(head, settings.read(inventory), inventory=text)
     head.write(f"{layout.COMMANDS}/pigsty", PIGSTY, 0o755)
     for host, tree in trees.items():
         if host != spec.admin:

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pigsty_cli.bootstrap import settings
+from pigsty_cli.bootstrap import layout, settings
 from pigsty_cli.sandbox.errors import SandboxError
 
 
@@ -34,12 +34,12 @@ class SandboxSpec:
     Args:
         nodes: in the order of their addresses.
         admin: address of the node with the Salt master.
-        inventory: absolute path of the inventory on the host.
+        source: the repository that the admin node sees.
     """
 
     nodes: tuple[NodeSpec, ...]
     admin: str
-    inventory: str
+    source: str
 
     @property
     def network(self) -> ipaddress.IPv4Network:
@@ -52,20 +52,26 @@ class SandboxSpec:
         return str(self.network[1])
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write it as JSON, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        new.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "SandboxSpec | None":
-        """Read what `save` wrote; None when there is no sandbox."""
+        """Read what `save` wrote.
+
+        Returns:
+            None when there is no sandbox, or one of another version, which only `up` and `destroy`
+            can do something with.
+        """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            nodes = tuple(NodeSpec(**node) for node in data["nodes"])
+            return cls(nodes, data["admin"], data["source"])
+        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
             return None
-        return cls(
-            tuple(NodeSpec(**node) for node in data["nodes"]), data["admin"], data["inventory"]
-        )
 
     @classmethod
     def from_inventory(cls, path: Path) -> "SandboxSpec":
@@ -87,4 +93,4 @@ class SandboxSpec:
         if taken := {str(network[number]) for number in (0, 1, 255)} & set(read.hosts):
             raise SandboxError(f"{path}: no node can have the address {taken.pop()}")
         nodes = tuple(NodeSpec(host, f"node-{host.rsplit('.', 1)[1]}") for host in read.hosts)
-        return cls(nodes, read.admin, str(path.resolve()))
+        return cls(nodes, read.admin, str(layout.REPOSITORY))
