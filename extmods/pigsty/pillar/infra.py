@@ -102,7 +102,7 @@ def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
     """
     names: set[str] = set()
     always: Mapping[str, list[str]] = platform.modules["infra"]["repository"]
-    versions = set()
+    versions: set[int] = set()
     tokens: set[str] = set()
     for member in topology.nodes.values():
         names.update(node_pillar.packages(member.vars, platform))
@@ -117,8 +117,10 @@ def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
             names.update(platform.packages(asked, version))
     for key in ("repo_packages", "repo_extra_packages"):
         tokens.update(node.vars[key] or ())
-    for version in versions or {None}:
+    for version in versions:
         names.update(platform.packages(sorted(tokens), version))
+    if not versions:
+        names.update(platform.packages(sorted(tokens)))
     return sorted(name for name in names if "$" not in name)
 
 

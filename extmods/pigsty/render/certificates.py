@@ -1,9 +1,9 @@
 """Which leaf certificates a node may have, and what each of them says.
 
 A role is the module that uses the certificate. No leaf has a common name. etcd takes that of a
-client's certificate for a user name when the client sends no token, so a certificate called ``root``
-would be root; and with its users enabled it refuses every HTTP request under a certificate that has
-one, which is how Patroni speaks to it. Without, a certificate opens the connection, and only the
+client's certificate for a user name when the client sends no token, so one called ``root`` would be
+root; and with its users enabled it refuses every HTTP request under a certificate that has one,
+which is how Patroni speaks to it. Without, a certificate opens the connection, and only the
 password gives rights. Servers are known by their alternative names anyway.
 """
 

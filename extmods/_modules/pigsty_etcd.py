@@ -1,0 +1,232 @@
+"""This node's member of etcd: what the states need to know of it and do to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.clients.etcd import BAD_PASSWORD, NO_AUTH, Etcd, EtcdError, Unreachable
+from pigsty.deadlines import DEADLINES, wait_until
+from pigsty.render import etcd as render
+
+__virtualname__ = "pigsty_etcd"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def client(member: Mapping[str, Any]) -> Etcd:
+    """Return a client of a member, with this node's certificate.
+
+    CLI Example: called by states.
+    """
+    return Etcd(member["ip"], member["port"], render.CA, render.CERT, render.KEY)
+
+
+def healthy(member: Mapping[str, Any]) -> bool:
+    """Return whether a member answers and its cluster has a leader.
+
+    CLI Example: called by states.
+    """
+    return client(member).healthy()
+
+
+def start_values(etcd: Mapping[str, Any], test: bool) -> dict[str, str]:
+    """Return how this member finds its cluster; a cluster that lives is joined, not begun anew.
+
+    A member that has data, or once was told, keeps what it was told. A member without data that is
+    started as a new one beside a living cluster would begin a second one of the same name: so the
+    other members are asked first.
+
+    Args:
+        etcd: ``pigsty:etcd`` of the pillar.
+        test: only look; a cluster is not told of the new member.
+
+    Raises:
+        CommandExecutionError: the member lost its data, or the cluster refuses it.
+
+    CLI Example: called by the state ``pigsty_etcd.member``.
+    """
+    old = render.kept(__salt__["pigsty_file.read"](render.CONF))
+    if (Path(etcd["data"]) / "member").is_dir():
+        return old or render.initial(etcd)
+    alive = None if test and not Path(render.CERT).exists() else _alive(etcd)
+    if alive is None:
+        if etcd["init"] == "existing" and not test:
+            raise CommandExecutionError(
+                "etcd_init is `existing`, but no other member answers: start the cluster first"
+            )
+        return render.initial(etcd)
+    peer = f"https://{etcd['ip']}:{etcd['peer_port']}"
+    members = alive.members()
+    mine = next((m for m in members if peer in m.peers), None)
+    if mine is None:
+        if test:
+            return render.initial(etcd)
+        login(alive, etcd)
+        # One new member at a time: the cluster refuses a second until the first one runs.
+        wait_until(
+            lambda: _added(alive, peer, etcd["learner"]), "etcd.quorum", "etcd takes a new member"
+        )
+        members = alive.members()
+    elif mine.clients:
+        raise CommandExecutionError(
+            f"the cluster knows {mine.name} as a member that ran before, but {etcd['data']} is "
+            "empty: restore it, or remove the member "
+            f"(`etcdctl member remove {int(mine.id):x}`) and apply again"
+        )
+    elif all(m.name for m in members):
+        # All are new, and a majority was quicker: this one is on their list from the beginning.
+        return render.initial(etcd)
+    own = {peer: etcd["name"]}
+    rows = [(m.name or own.get(m.peers[0], ""), m.peers[0]) for m in members if m.peers]
+    return render.joining([row for row in rows if row[0]])
+
+
+def login(connection: Etcd, etcd: Mapping[str, Any]) -> str:
+    """Act as root: with the pillar's password, or the one that is still in force.
+
+    Returns:
+        ``on``, ``old`` (it was the old password), or ``off`` (the store has no users yet).
+
+    Raises:
+        CommandExecutionError: neither password is right.
+
+    CLI Example: called by states.
+    """
+    old = (__salt__["pigsty_file.read"](render.PASSWORD) or "").rstrip("\n")
+    for password, state in ((etcd["root_password"], "on"), (old, "old")):
+        if not password:
+            continue
+        try:
+            connection.authenticate("root", password)
+        except EtcdError as error:
+            if NO_AUTH in error.message:
+                return "off"
+            if BAD_PASSWORD not in error.message:
+                raise CommandExecutionError(str(error)) from error
+        else:
+            return state
+    raise CommandExecutionError(
+        f"etcd refuses etcd_root_password, and {render.PASSWORD} holds no other that it takes: set "
+        "the one that is in force"
+    )
+
+
+def restart(etcd: Mapping[str, Any], unit: str) -> None:
+    """Restart this member when it is its turn, and see it healthy again.
+
+    Only one member restarts at a time (a lock in etcd itself says which), and only while a majority
+    stays without it. A cluster that has no leader has nothing to lose: there it restarts at once.
+
+    Raises:
+        DeadlineExceeded: other members aren't healthy, or this one doesn't come back.
+
+    CLI Example: called by the state ``pigsty_etcd.member``.
+    """
+    me = next(m for m in etcd["members"] if m["name"] == etcd["name"])
+    others = [m for m in etcd["members"] if m is not me]
+    own = client(me)
+    if len(others) < 2 or not own.healthy():
+        # Of one or two members none can be spared, and the restart has to be.
+        _restart(own, unit)
+        return
+    held: list[str] = []
+    login(own, etcd)
+
+    def turn() -> bool:
+        lease = own.lock(render.LOCK, etcd["name"], int(DEADLINES["etcd.healthy"]))
+        if lease is not None:
+            held.append(lease)
+        return bool(held)
+
+    wait_until(turn, "etcd.turn", "the other members of etcd have restarted")
+    try:
+        needed = len(etcd["members"]) // 2 + 1
+        wait_until(
+            lambda: sum(healthy(m) for m in others) >= needed,
+            "etcd.turn",
+            f"{needed} other members of etcd are healthy, so that this one may restart",
+        )
+        _restart(own, unit)
+    finally:
+        _release(others, etcd, held)
+
+
+def stamp() -> dict[str, Any]:
+    """Return what was last seen to be right about etcd's users.
+
+    CLI Example: called by the state ``pigsty_etcd.auth``.
+    """
+    try:
+        data = json.loads(Path(render.STAMP).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _alive(etcd: Mapping[str, Any]) -> Etcd | None:
+    """Return a client of another member whose cluster has a leader, or None when there is none."""
+    for member in etcd["members"]:
+        if member["name"] == etcd["name"] or not _listens(member):
+            continue
+        connection = client(member)
+        if connection.healthy():
+            return connection
+    return None
+
+
+def _listens(member: Mapping[str, Any]) -> bool:
+    """Return whether somebody listens at a member's address: quick, also when the node is off."""
+    try:
+        socket.create_connection((member["ip"], member["port"]), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _added(connection: Etcd, peer: str, learner: bool) -> bool:
+    """Announce this member; False while the cluster is busy with another new one."""
+    try:
+        connection.add(peer, learner)
+    except EtcdError as error:
+        if "unhealthy cluster" in error.message or "too many learner" in error.message:
+            return False
+        raise
+    except Unreachable:
+        return False
+    return True
+
+
+def _restart(own: Etcd, unit: str) -> None:
+    """Restart the daemon and wait until it serves again."""
+    # Its start ends when a majority runs, which may take long: that is waited for under our name.
+    __salt__["pigsty_systemd.act"]("restart", "--no-block", unit)
+    pid = __salt__["pigsty_systemd.show"](unit)[unit].get("MainPID")
+
+    def back() -> bool:
+        now = __salt__["pigsty_systemd.show"](unit)[unit].get("MainPID")
+        return now not in (pid, "0", None)
+
+    wait_until(back, "etcd.healthy", "etcd restarts")
+    wait_until(own.healthy, "etcd.healthy", "etcd is healthy after its restart")
+
+
+def _release(others: list[Mapping[str, Any]], etcd: Mapping[str, Any], held: list[str]) -> None:
+    """Give the lock back, through whichever member answers; its lease ends it otherwise."""
+    for member in (*others, *(m for m in etcd["members"] if m["name"] == etcd["name"])):
+        connection = client(member)
+        try:
+            login(connection, etcd)
+            for lease in held:
+                connection.unlock(lease)
+        except (EtcdError, Unreachable, CommandExecutionError):
+            continue
+        return

@@ -1,0 +1,197 @@
+"""A member of etcd: its unit, its configuration, its place in the cluster, the store's users."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.clients.etcd import Etcd, EtcdError, Unreachable
+from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.render import etcd as render
+from pigsty.render.files import File
+
+__virtualname__ = "pigsty_etcd"
+
+_ERRORS = (CommandExecutionError, DeadlineExceeded, EtcdError, Unreachable, OSError)
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def guarded(name: str) -> dict[str, Any]:
+    """Have the unit's drop-in, which keeps etcd from starting before it is configured.
+
+    Args:
+        name: path of the drop-in.
+    """
+    result = _result(name)
+    files = [File(name, render.drop_in())]
+    try:
+        result["changes"] = __salt__["pigsty_file.changes"](files)
+        if result["changes"] and __opts__["test"]:
+            result["result"] = None
+        elif result["changes"]:
+            __salt__["pigsty_file.converge"](files)
+            __salt__["pigsty_systemd.act"]("daemon-reload")
+    except _ERRORS as error:
+        result.update(result=False, comment=str(error))
+    return result
+
+
+def member(name: str) -> dict[str, Any]:
+    """Have this node's member configured and running.
+
+    A new cluster serves once a majority of its members runs; this waits for it (``etcd.quorum``). A
+    member that runs with another configuration is restarted when it is its turn.
+
+    Args:
+        name: the unit.
+    """
+    etcd, ca = __pillar__["pigsty"]["etcd"], __pillar__["pigsty"]["meta"]["ca"]
+    test, result = __opts__["test"], _result(name)
+    me = _me(etcd)
+    try:
+        start = __salt__["pigsty_etcd.start_values"](etcd, test)
+        files = render.files(etcd, start)
+        changes = __salt__["pigsty_file.changes"](files)
+        status = __salt__["pigsty_systemd.show"](name, render.DEFRAG_TIMER)
+        for unit, found in status.items():
+            changes |= __salt__["pigsty_systemd.plan"](unit, found)
+        loaded = (__salt__["pigsty_file.read"](render.LOADED) or "").strip()
+        runs = status[name].get("ActiveState") == "active"
+        if runs and loaded != render.fingerprint(render.config(etcd, start), ca):
+            changes[name] = {"old": "runs with another configuration", "new": "restarted"}
+        result["changes"] = changes
+        if not changes:
+            result["comment"] = f"{etcd['name']} runs"
+            return result
+        if test:
+            result.update(result=None, comment="would be set right")
+            return result
+        __salt__["pigsty_file.converge"](files)
+        if any(path.startswith(render.DEFRAG) for path in changes):
+            __salt__["pigsty_systemd.act"]("daemon-reload")
+        _run(etcd, name, changes)
+        wait_until(
+            lambda: __salt__["pigsty_etcd.healthy"](me), "etcd.quorum", f"{etcd['name']} serves"
+        )
+        result["comment"] = f"{etcd['name']} runs"
+    except _ERRORS as error:
+        result.update(result=False, comment=str(error))
+    return result
+
+
+def auth(name: str) -> dict[str, Any]:
+    """Have the store's users: root, and one for each PostgreSQL cluster, confined to its prefix.
+
+    The first member (by number) that is healthy does it; the others leave it to that one.
+
+    Args:
+        name: a label.
+    """
+    etcd = __pillar__["pigsty"]["etcd"]
+    test, result = __opts__["test"], _result(name)
+    password = [File(render.PASSWORD, f"{etcd['root_password']}\n", mode="0600", secret=True)]
+    try:
+        first = _first(etcd)
+        if first is None and not test:
+            raise CommandExecutionError("no member of etcd is healthy")
+        changes: dict[str, Any] = {}
+        acting = first is None or first["name"] == etcd["name"]
+        if acting:
+            changes |= _users(etcd, __salt__["pigsty_etcd.client"](_me(etcd)), first is None, test)
+        # Only now: until then the file holds the password that is in force.
+        changes |= __salt__["pigsty_file.changes"](password)
+        if not test:
+            __salt__["pigsty_file.converge"](password)
+        result["changes"] = changes
+        result["comment"] = "users are right" if acting else f"{(first or {})['name']} sees to it"
+        if changes and test:
+            result["result"] = None
+    except _ERRORS as error:
+        result.update(result=False, comment=str(error))
+    return result
+
+
+def _users(etcd: Mapping[str, Any], client: Etcd, bare: bool, test: bool) -> dict[str, Any]:
+    """Set users and roles right (or only say what that takes), and return what was done."""
+    mark = render.digest(etcd["root_password"], etcd["users"])
+    state = "off" if bare else __salt__["pigsty_etcd.login"](client, etcd)
+    if state == "on":
+        seen = {"digest": mark, "revision": client.auth_revision()}
+        if __salt__["pigsty_etcd.stamp"]() == seen:
+            return {}
+    todo = _steps(etcd, client, state, bare)
+    if not test:
+        for step in todo:
+            client.do(step.path, step.body)
+        __salt__["pigsty_etcd.login"](client, etcd)
+        left = _steps(etcd, client, "on", bare=False)
+        if left:
+            raise CommandExecutionError(f"done, but still different: {left[0].what}")
+        seen = {"digest": mark, "revision": client.auth_revision()}
+        text = json.dumps(seen, sort_keys=True)
+        stamp = File(render.STAMP, text, mode="0600", secret=True)
+        __salt__["pigsty_file.converge"]([stamp])
+    return {"users": {"old": "", "new": [step.what for step in todo]}} if todo else {}
+
+
+def _steps(etcd: Mapping[str, Any], client: Etcd, state: str, bare: bool) -> list[render.Step]:
+    """Return what it takes to have the right users."""
+    users, roles = ({}, {}) if bare else (client.users(), client.roles())
+    names = [user for user in etcd["users"] if user["name"] in users]
+    # Without users enabled no password can be tried; setting it again does no harm.
+    stale = [
+        u["name"] for u in names if state == "off" or not client.knows(u["name"], u["password"])
+    ]
+    gone = [
+        role
+        for role, prefix in render.leftovers(etcd["users"], roles).items()
+        # A cluster that has a leader lives, whatever the inventory says: it would lose its store.
+        if not client.exists(f"{prefix}leader")
+    ]
+    todo = render.steps(etcd["users"], users, roles, stale, gone)
+    if state == "off":
+        todo += render.enabling(etcd["root_password"])
+    if state == "old":
+        body = {"name": "root", "password": etcd["root_password"]}
+        todo.append(render.Step("user root: password", "auth/user/changepw", body))
+    return todo
+
+
+def _run(etcd: Mapping[str, Any], name: str, changes: Mapping[str, Any]) -> None:
+    """Enable, start or restart the units, as the changes say."""
+    for unit in (name, render.DEFRAG_TIMER):
+        change = changes.get(unit, {})
+        if "enabled" in change:
+            __salt__["pigsty_systemd.act"]("enable", unit)
+        if "active" in change:
+            # A start ends when a majority runs: it is waited for under a deadline of ours.
+            __salt__["pigsty_systemd.act"]("start", "--no-block", unit)
+    if "new" in changes.get(name, {}):
+        __salt__["pigsty_etcd.restart"](etcd, name)
+
+
+def _me(etcd: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return this node's member."""
+    found: Mapping[str, Any] = next(m for m in etcd["members"] if m["name"] == etcd["name"])
+    return found
+
+
+def _first(etcd: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the first member that is healthy, or None."""
+    if not Path(render.CERT).exists():
+        return None
+    found = (m for m in etcd["members"] if __salt__["pigsty_etcd.healthy"](m))
+    return next(found, None)
+
+
+def _result(name: str) -> dict[str, Any]:
+    """Return the result of a state that found nothing to do."""
+    return {"name": name, "changes": {}, "result": True, "comment": ""}
