@@ -29,12 +29,6 @@ _STRING_TAGS = ("", "!", _PREFIX + "str")
 _PLAIN_TAGS = tuple(_PREFIX + name for name in ("int", "float", "bool", "null"))
 _COLLECTION_TAGS = ("", "!", _PREFIX + "map", _PREFIX + "seq")
 
-_DEFAULT_TAGS = {
-    ScalarNode: _PREFIX + "str",
-    SequenceNode: _PREFIX + "seq",
-    MappingNode: _PREFIX + "map",
-}
-
 Lines = dict[tuple[str | int, ...], int]
 
 
@@ -65,9 +59,9 @@ class _Composer(CParser):
         """Count a level up."""
         self._depth -= 1
 
-    def resolve(self, kind: type[Node], _value: Any, _implicit: Any) -> str:
-        """Return the tag of a node that has none of its own."""
-        return _DEFAULT_TAGS[kind]
+    def resolve(self, _kind: type[Node], _value: Any, _implicit: Any) -> str:
+        """Return the tag of a node that has none of its own: none."""
+        return ""
 
 
 def line_of(node: Node) -> int:
@@ -238,8 +232,7 @@ class Reader:
     def _scalar(self, node: ScalarNode, kind: str, path: str, choices: tuple[Any, ...]) -> Any:
         """Return the value of a scalar node; an explicit tag of YAML's own wins over the type."""
         if node.tag in _STRING_TAGS:
-            plain = not node.style and node.tag != "!"
-            return scalar(node.value, plain, kind, choices)
+            return scalar(node.value, not node.tag and not node.style, kind, choices)
         if node.tag in _PLAIN_TAGS:
             return scalar(node.value, True, "any")
         raise _odd_tag(node, path)
