@@ -31,7 +31,7 @@ class Master:
         self.published: list[dict[str, Any]] = []
         self.accepted = set(ALL)
         self.links = set(ALL)
-        self.answers: dict[str, Any] = {host: SYNCED for host in ALL}
+        self.answers: dict[str, Any] = dict.fromkeys(ALL, SYNCED)
         self.synced = set(ALL)
         self.states = states
         self.limits: dict[str, float] = {}
