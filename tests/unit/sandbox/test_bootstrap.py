@@ -174,7 +174,6 @@ def test_the_master_accepts_nobody_and_lets_minions_do_one_thing(head):
     assert [conf[name] for name in ("auto_accept", "open_mode", "file_recv")] == [False] * 3
     assert conf["peer"] == {".*": ["pigsty_pki.sign"]}
     assert conf["on_demand_ext_pillar"] == []
-    assert conf["require_minion_sign_messages"] is True
 
 
 def test_the_nodes_get_the_packages_that_the_command_depends_on():
