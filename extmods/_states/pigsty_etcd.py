@@ -64,23 +64,23 @@ def member(name: str) -> dict[str, Any]:
         for unit, found in status.items():
             changes |= __salt__["pigsty_systemd.plan"](unit, found)
         loaded = (__salt__["pigsty_file.read"](render.LOADED) or "").strip()
-        runs = status[name].get("ActiveState") == "active"
-        if runs and loaded != render.fingerprint(render.config(etcd, start), ca):
+        active = status[name].get("ActiveState")
+        # A member that waits for the others (activating) may wait because of its old configuration.
+        if active in ("active", "activating") and loaded != render.fingerprint(
+            render.config(etcd, start), ca
+        ):
             changes[name] = {"old": "runs with another configuration", "new": "restarted"}
         result["changes"] = changes
-        if not changes:
-            result["comment"] = f"{etcd['name']} runs"
-            return result
-        if test:
+        if test and changes:
             result.update(result=None, comment="would be set right")
             return result
-        __salt__["pigsty_file.converge"](files)
-        if any(path.startswith(render.DEFRAG) for path in changes):
+        if changes:
+            __salt__["pigsty_file.converge"](files)
+        if any(path.startswith(render.DEFRAG) for path in changes) or _outdated(status):
             __salt__["pigsty_systemd.act"]("daemon-reload")
         _run(etcd, name, changes)
-        wait_until(
-            lambda: __salt__["pigsty_etcd.healthy"](me), "etcd.quorum", f"{etcd['name']} serves"
-        )
+        if not test and (changes or active != "active"):
+            wait_until(lambda: _serves(me, name), "etcd.quorum", f"{etcd['name']} serves")
         result["comment"] = f"{etcd['name']} runs"
     except _ERRORS as error:
         result.update(result=False, comment=str(error))
@@ -176,6 +176,18 @@ def _run(etcd: Mapping[str, Any], name: str, changes: Mapping[str, Any]) -> None
             __salt__["pigsty_systemd.act"]("start", "--no-block", unit)
     if "new" in changes.get(name, {}):
         __salt__["pigsty_etcd.restart"](etcd, name)
+
+
+def _outdated(status: Mapping[str, Mapping[str, str]]) -> bool:
+    """Return whether systemd has yet to read a unit's files again."""
+    return any(found.get("NeedDaemonReload") == "yes" for found in status.values())
+
+
+def _serves(me: Mapping[str, Any], unit: str) -> bool:
+    """Return whether this node's member serves: our unit, not something else on its port."""
+    if not __salt__["pigsty_etcd.healthy"](me):
+        return False
+    return bool(__salt__["pigsty_systemd.show"](unit)[unit].get("ActiveState") == "active")
 
 
 def _me(etcd: Mapping[str, Any]) -> Mapping[str, Any]:
