@@ -37,7 +37,7 @@ def show(results: Sequence[HostResult], names: Mapping[str, str], fmt: str, *, t
         emit(rows, fmt)
         return
     columns = {**COLUMNS, "changed": "WOULD CHANGE"} if test else COLUMNS
-    emit(rows, fmt, columns=columns)
+    emit([_cells(row, test=test) for row in rows], fmt, columns=columns)
     for result in results:
         for line in _details(result, names.get(result.host, ""), test=test):
             click.echo(line)
@@ -57,6 +57,12 @@ def _plain(result: HostResult) -> dict[str, Any]:
     data = {**result.to_dict(), "seconds": round(result.seconds, 1)}
     del data["host"]
     return data
+
+
+def _cells(row: Mapping[str, Any], *, test: bool) -> dict[str, Any]:
+    """Return a row as the table shows it: an audit changes nothing, it finds differences."""
+    status = "differs" if test and row["status"] == "changed" else row["status"]
+    return {**row, "status": status, "seconds": row["seconds"] or ""}
 
 
 def _details(result: HostResult, name: str, *, test: bool) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -150,6 +151,18 @@ def _interrupted(run: Run) -> None:
         message(f"  pigsty apply --job {jid}")
 
 
+def _names(hosts: Iterable[str]) -> dict[str, str]:
+    """Return the node names of some hosts, as far as the inventory of now knows them."""
+    from pigsty import topology
+    from pigsty.errors import InventoryError
+
+    names = dict.fromkeys(sorted(hosts), "")
+    with suppress(InventoryError, OSError):
+        known = topology.load(PLACES[0]).nodes
+        names |= {host: known[host].name for host in names if host in known}
+    return names
+
+
 def _attach(jid: str, output: str) -> int:
     from pigsty_cli import report
     from pigsty_cli.jobs import Follower
@@ -157,7 +170,7 @@ def _attach(jid: str, output: str) -> int:
 
     with Master() as master:
         job = master.job(jid)
-        labels = dict.fromkeys(job.minions, "")
+        labels = _names(job.minions)
         try:
             with _screen(labels)(sorted(job.minions)) as screen:
                 results = Follower(master, screen).follow({jid: sorted(job.minions)}, timed=False)

@@ -2,80 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_salt import ALL, BAD, META, ONE, SYNCED, THREE, TWO, Master
 
 from pigsty import topology
 from pigsty.deadlines import DEADLINES
 from pigsty.returns import HostResult
 from pigsty_cli import applying
 from pigsty_cli.applying import Plan, Presence
-from pigsty_cli.saltapi import Event, Published
 
 ROOT = Path(__file__).resolve().parents[3]
-META, ONE, TWO, THREE = (f"10.10.10.{n}" for n in (10, 11, 12, 13))
-ALL = (META, ONE, TWO, THREE)
-GOOD = {"x_|-y_|-y_|-z": {"result": True, "changes": {}, "__run_num__": 0}}
-BAD = ["states didn't compile"]
-SYNCED = {"saltutil.is_running": [], "saltutil.list_extmods": {"executors": ["pigsty_progress"]}}
-
-
-class Master:
-    """A Salt master whose minions answer at once, with what `states` says for an SLS list."""
-
-    def __init__(self, **states: Any) -> None:
-        self.published: list[dict[str, Any]] = []
-        self.accepted = set(ALL)
-        self.links = set(ALL)
-        self.answers: dict[str, Any] = dict.fromkeys(ALL, SYNCED)
-        self.synced = set(ALL)
-        self.states = states
-        self.limits: dict[str, float] = {}
-
-    def publish(
-        self,
-        hosts: Sequence[str],
-        function: str | Sequence[str],
-        arguments: Sequence[Any] = (),
-        keywords: Mapping[str, Any] | None = None,
-        executor: str = "",
-    ) -> Published:
-        self.published.append(
-            {
-                "hosts": tuple(hosts),
-                "function": function if isinstance(function, str) else tuple(function),
-                "arguments": list(arguments),
-                "keywords": dict(keywords or {}),
-                "executor": executor,
-            }
-        )
-        return Published(str(len(self.published) - 1), frozenset(hosts) & self.accepted)
-
-    def collect(self, job: Published, deadline: Callable[[str], float]) -> dict[str, Any]:
-        self.limits = {host: deadline(host) for host in job.minions}
-        if self.published[int(job.jid)]["function"][0] == "saltutil.sync_all":
-            return {host: {} for host in job.minions & self.synced}
-        return {host: data for host, data in self.answers.items() if host in job.minions}
-
-    def connected(self) -> frozenset[str]:
-        return frozenset(self.links - {META})
-
-    def next_event(self, seconds: float) -> Event | None:
-        return None
-
-    def returns(self, jid: str) -> dict[str, Any]:
-        sent = self.published[int(jid)]
-        sls = sent["arguments"][0] if sent["arguments"] else "highstate"
-        return dict.fromkeys(sent["hosts"], self.states.get(sls.replace(".", "_"), GOOD))
-
-    @property
-    def applied(self) -> list[tuple[tuple[str, ...], list[str]]]:
-        return [(s["hosts"], s["arguments"]) for s in self.published
-                if s["function"] == "state.apply"]  # fmt: skip
 
 
 class Screen(nullcontext):  # type: ignore[type-arg]
