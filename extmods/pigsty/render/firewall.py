@@ -81,7 +81,7 @@ def unit() -> str:
             "RemainAfterExit=yes",
             f"ExecStart=/usr/sbin/nft -f {RULES}",
             f"ExecReload=/usr/sbin/nft -f {RULES}",
-            f"ExecStop=/usr/sbin/nft destroy table inet {TABLE}",
+            f"ExecStop=-/usr/sbin/nft delete table inet {TABLE}",
             "",
             "[Install]",
             "WantedBy=sysinit.target",
