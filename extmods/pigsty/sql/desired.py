@@ -126,7 +126,7 @@ def pillar(topology: Topology, node: Node, site: Site) -> dict[str, Any]:
         "replication": names["pg_replication_username"],
         "monitor": names["pg_monitor_username"],
         "roles": list(roles.values()),
-        "privileges": [_privilege(line) for line in values.get("pg_default_privileges") or ()],
+        "privileges": [privilege(line) for line in values.get("pg_default_privileges") or ()],
         "schemas": _named(values.get("pg_default_schemas"), "pg_default_schemas", ("owner",)),
         "extensions": _named(
             values.get("pg_default_extensions"), "pg_default_extensions", ("schema", "version")
@@ -249,7 +249,7 @@ def settings(entries: Mapping[str, Any] | None) -> dict[str, str]:
     return found
 
 
-def _privilege(line: str) -> dict[str, Any]:
+def privilege(line: str) -> dict[str, Any]:
     """``GRANT SELECT ON TABLES TO x`` taken apart: minions compose it with proper quoting."""
     match = _PRIVILEGE.fullmatch(line.strip())
     if match is None:
