@@ -1,10 +1,8 @@
-"""What the bootstrap must know of an inventory, before catalogue and topology are at hand."""
+"""What the bootstrap must know of an inventory: its hosts, the admin node, the CA."""
 
 import ipaddress
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pigsty_cli.bootstrap.errors import BootstrapError
 
@@ -29,65 +27,35 @@ class Settings:
 def read(path: Path) -> Settings:
     """Read the settings out of an inventory.
 
+    The admin node is the host that `admin_ip` names, else the first of the group `infra`, else the
+    first host of all.
+
     Args:
         path: the inventory.
 
     Raises:
-        BootstrapError: it can't be read, or has no hosts, or a host that is no IPv4 address.
+        InventoryError: it can't be read as one.
+        BootstrapError: it has no hosts, or one whose key is no IPv4 address.
     """
-    everything = _document(path)
-    groups = list(_groups("all", everything))
-    hosts = sorted(
-        {_address(path, host) for _, group in groups for host in group.get("hosts") or {}},
-        key=ipaddress.IPv4Address,
-    )
+    from pigsty import inventory  # most commands that import this module don't read one
+
+    loaded = inventory.load(path)
+    hosts = sorted((_address(path, host) for host in loaded.hosts), key=ipaddress.IPv4Address)
     if not hosts:
         raise BootstrapError(f"{path}: there is no host in it")
-    variables = everything.get("vars") or {}
+    group = loaded.groups.get("infra")
+    values = {name: entry.value for name, entry in loaded.groups["all"].variables.items()}
+    candidates = [values.get("admin_ip"), *(group.hosts if group else ()), *hosts]
     return Settings(
-        admin=_admin(variables, groups, hosts),
+        admin=next(str(host) for host in candidates if host in hosts),
         hosts=tuple(hosts),
-        ca_create=bool(variables.get("ca_create", True)),
-        ca_cn=str(variables.get("ca_cn", "pigsty-ca")),
+        ca_create=bool(values.get("ca_create", True)),
+        ca_cn=str(values.get("ca_cn", Settings.ca_cn)),
     )
 
 
-def _document(path: Path) -> dict[str, Any]:
-    import yaml  # not needed by most commands that import this package
-
+def _address(path: Path, host: str) -> str:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BootstrapError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BootstrapError(f"{path}: not YAML; `pigsty validate` says where") from error
-    if not isinstance(document, dict) or not isinstance(document.get("all"), dict):
-        raise BootstrapError(f"{path}: no inventory; its one top key must be `all`")
-    everything: dict[str, Any] = document["all"]
-    return everything
-
-
-def _groups(name: str, group: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield name, group
-    for child, content in (group.get("children") or {}).items():
-        if isinstance(content, dict):
-            yield from _groups(child, content)
-
-
-def _address(path: Path, host: object) -> str:
-    try:
-        return str(ipaddress.IPv4Address(str(host)))
+        return str(ipaddress.IPv4Address(host))
     except ValueError as error:
         raise BootstrapError(f"{path}: host {host!r} is no IPv4 address") from error
-
-
-def _admin(
-    variables: dict[str, Any], groups: list[tuple[str, dict[str, Any]]], hosts: list[str]
-) -> str:
-    """The address in `admin_ip`, else the first host of the group `infra`, else the first host."""
-    if variables.get("admin_ip") in hosts:
-        return str(variables["admin_ip"])
-    for name, group in groups:
-        if name == "infra" and group.get("hosts"):
-            return str(next(iter(group["hosts"])))
-    return hosts[0]

@@ -77,6 +77,7 @@ class Sandbox:
             spec.save(self.paths.spec)
             self.paths.inventory.write_bytes(text)
             self._boot(spec, nodes, layers, replace=inventory is not None)
+        self._progress.note(f"{len(nodes)} nodes are up ({self._progress.elapsed:.0f} s in all)")
 
     def start(self, names: Sequence[str]) -> None:
         """Switch nodes on again, with the disks that they had; one that runs is left alone.

@@ -6,6 +6,7 @@ the host's name servers apart: a test that goes astray can't hit somebody's netw
 """
 
 import ipaddress
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,6 +93,23 @@ table ip {TABLE} {{
 """
 
 
+def _forward_rules() -> list[list[str]]:
+    """What lets the nodes' packets past a firewall of the host that drops what it does not know.
+
+    Docker and ufw set such a policy with iptables, and a verdict of our own table can't undo it.
+    What may get through at all is still decided there.
+    """
+    return [[side, BRIDGE, "-j", "ACCEPT"] for side in ("-i", "-o")]
+
+
+def _host_firewall_drops() -> bool:
+    """Whether the host's iptables drop forwarded packets by default."""
+    if not shutil.which("iptables"):
+        return False
+    rules = run(["iptables", "-S", "FORWARD"], check=False).stdout
+    return rules.startswith("-P FORWARD DROP")
+
+
 def up(spec: SandboxSpec, saved_forwarding: Path) -> None:
     """Make the bridge and all that belongs to it; whatever is there already stays.
 
@@ -109,6 +127,10 @@ def up(spec: SandboxSpec, saved_forwarding: Path) -> None:
     run(["ip", "address", "replace", f"{spec.gateway}/24", "dev", BRIDGE])
     run(["ip", "link", "set", BRIDGE, "up"])
     run(["nft", "-f", "-"], stdin=ruleset(spec, resolvers()))
+    if _host_firewall_drops():
+        for rule in _forward_rules():
+            if run(["iptables", "-C", "FORWARD", *rule], check=False).returncode:
+                run(["iptables", "-I", "FORWARD", *rule])
     if not saved_forwarding.exists():
         saved_forwarding.write_text(FORWARDING.read_text(encoding="ascii"), encoding="ascii")
     FORWARDING.write_text("1\n", encoding="ascii")
@@ -117,6 +139,9 @@ def up(spec: SandboxSpec, saved_forwarding: Path) -> None:
 def down(saved_forwarding: Path) -> None:
     """Remove what `up` made, but for the blackhole route, which must outlive the bridge."""
     run(["nft", "-f", "-"], stdin=f"table ip {TABLE}\ndelete table ip {TABLE}\n", check=False)
+    if _host_firewall_drops():
+        for rule in _forward_rules():
+            run(["iptables", "-D", "FORWARD", *rule], check=False)
     if exists():
         run(["ip", "link", "delete", BRIDGE])
     if saved_forwarding.exists():
