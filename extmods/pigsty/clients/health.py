@@ -10,10 +10,13 @@ from pathlib import Path
 
 from pigsty.deadlines import DEADLINES
 
-#: The CA's certificate, and the certificate of an infra node, as they stand on the admin node.
+#: The CA's certificate, as it stands on every node.
 CA = Path("/etc/pki/ca.crt")
-CERTIFICATE = Path("/etc/pki/infra.crt")
-KEY = Path("/etc/pki/infra.key")
+#: Certificates and keys to show to etcd, which wants one: an infra node's, or a member's own.
+CERTIFICATES = (
+    (Path("/etc/pki/infra.crt"), Path("/etc/pki/infra.key")),
+    (Path("/etc/etcd/server.crt"), Path("/etc/etcd/server.key")),
+)
 ETCD_PORT = 2379
 
 
@@ -46,8 +49,10 @@ def etcd(host: str, port: int = ETCD_PORT, timeout: float = DEADLINES["status.re
 
 def _context() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=CA)
-    if CERTIFICATE.exists() and os.access(KEY, os.R_OK):
-        context.load_cert_chain(CERTIFICATE, KEY)
+    for certificate, key in CERTIFICATES:
+        if certificate.exists() and os.access(key, os.R_OK):
+            context.load_cert_chain(certificate, key)
+            break
     return context
 
 

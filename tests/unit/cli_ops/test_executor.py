@@ -1,0 +1,143 @@
+"""The executor that reports progress: it counts, it tells, and it never gets in the way."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import salt.state
+import salt.utils.event
+
+from pigsty import events
+from pigsty.events import ApplyStep
+
+FILE = Path(__file__).resolve().parents[3] / "extmods/_executors/pigsty_progress.py"
+JOB = {"fun": "state.apply", "jid": "2026"}
+
+
+class Bus:
+    """The minion's event bus; `broken` makes it fail, `sent` is what it took."""
+
+    sent: list[tuple[str, dict[str, Any]]]
+    broken = False
+
+    def __init__(self, opts: Any, listen: bool) -> None:
+        assert not listen
+        if self.broken:
+            raise OSError("no socket")
+
+    def __enter__(self) -> Bus:
+        return self
+
+    def __exit__(self, *_exc: object) -> None: ...
+
+    def fire_event(self, event: dict[str, Any], tag: str) -> None:
+        assert tag == "fire_master"
+        self.sent.append((event["tag"], event["data"]))
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pigsty_progress", FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+    monkeypatch.setattr(Bus, "sent", [])
+    monkeypatch.setattr(Bus, "broken", False)
+    monkeypatch.setattr(salt.utils.event, "MinionEvent", Bus)
+    monkeypatch.setattr(salt.state.State, "call", lambda self, low, *a, **k: {"low": low})
+    monkeypatch.setattr(salt.state.State, "event", lambda self, *a, **k: None)
+    return module
+
+
+def states(results: list[dict[str, Any]], between: Callable[[], Any] = lambda: None) -> Any:
+    """Return a function that runs states as Salt's compiler does."""
+
+    def run(*_args: Any, **_kwargs: Any) -> dict[str, Any]:
+        compiler: Any = object()
+        for number, result in enumerate(results):
+            low = {"state": "pkg", "__id__": f"s{number}", "name": "secret-name"}
+            assert salt.state.State.call(compiler, low) == {"low": low}
+            between()
+            salt.state.State.event(compiler, result, len(results))
+        return {"done": len(results)}
+
+    return run
+
+
+RESULTS = [
+    {"result": True, "changes": {}},
+    {"result": None, "changes": {"diff": "+password: hunter2"}},
+    {"result": False, "changes": {}},
+]
+
+
+def test_it_returns_what_the_states_returned(executor: ModuleType) -> None:
+    assert executor.execute({}, JOB, states(RESULTS), (), {}) == {"done": 3}
+
+
+def test_it_tells_begin_and_end_with_the_counts(executor: ModuleType) -> None:
+    executor.execute({}, JOB, states(RESULTS), (), {})
+    first, last = Bus.sent[0], Bus.sent[-1]
+    assert first[0] == events.tag("apply.begin")
+    assert last[0] == events.tag("apply.end")
+    assert last[1] == {
+        "jid": "2026", "done": 3, "total": 3, "changed": 1, "failed": 1, "state": "",
+    }  # fmt: skip
+    for tag, data in Bus.sent:
+        assert ApplyStep.from_event(tag, {"id": "h", "data": data})
+
+
+def test_a_state_that_takes_long_is_named_while_it_runs(executor: ModuleType) -> None:
+    def wait_until_told() -> None:
+        for _ in range(500):
+            if any(data["state"] == "pkg: s0" for _, data in Bus.sent):
+                return
+            threading.Event().wait(0.01)
+        pytest.fail("it was never named")
+
+    executor.execute({}, JOB, states(RESULTS[:1], wait_until_told), (), {})
+    assert any(tag == events.tag("apply.step") for tag, _ in Bus.sent)
+
+
+def test_no_change_and_no_name_leaves_the_machine(executor: ModuleType) -> None:
+    executor.execute({}, JOB, states(RESULTS), (), {})
+    assert "hunter2" not in str(Bus.sent)
+    assert "secret-name" not in str(Bus.sent)
+
+
+def test_a_run_of_many_states_sends_few_events(executor: ModuleType) -> None:
+    executor.execute({}, JOB, states(RESULTS * 200), (), {})
+    assert len(Bus.sent) < 60
+
+
+def test_salts_compiler_is_as_before_afterwards(executor: ModuleType) -> None:
+    before = salt.state.State.call, salt.state.State.event
+
+    def fails(*_args: Any, **_kwargs: Any) -> None:
+        assert salt.state.State.call is not before[0]
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        executor.execute({}, JOB, fails, (), {})
+    assert (salt.state.State.call, salt.state.State.event) == before
+    assert Bus.sent[-1][0] == events.tag("apply.end")
+
+
+def test_a_dead_bus_does_not_harm_the_run(
+    executor: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bus, "broken", True)
+    assert executor.execute({}, JOB, states(RESULTS), (), {}) == {"done": 3}
+
+
+def test_other_functions_are_simply_called(executor: ModuleType) -> None:
+    job = {"fun": "test.ping", "jid": "1"}
+    assert executor.execute({}, job, lambda *a, **k: (a, k), (1,), {"b": 2}) == ((1,), {"b": 2})
+    assert Bus.sent == []
