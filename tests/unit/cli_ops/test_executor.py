@@ -23,7 +23,7 @@ JOB = {"fun": "state.apply", "jid": "2026"}
 class Bus:
     """The minion's event bus; `broken` makes it fail, `sent` is what it took."""
 
-    sent: list[tuple[str, dict[str, Any]]]
+    sent: list[tuple[str, dict[str, Any]]] = []
     broken = False
 
     def __init__(self, opts: Any, listen: bool) -> None:
