@@ -9,8 +9,8 @@ A thin skin: :mod:`pigsty.validate` decides whether the inventory may be used, a
           key: /etc/pigsty/secret.key
           ca: /etc/pigsty/pki/ca.crt
 
-The file isn't called ``pigsty.py``: while Salt loads it, its folder is on Python's path, and it would be
-found in the place of the package.
+The file isn't called ``pigsty.py``: while Salt loads it, its folder is on Python's path, and it
+would be found in the place of the package.
 """
 
 from pigsty import pillar as core
@@ -44,7 +44,8 @@ def ext_pillar(minion_id, pillar, inventory, key, ca):
         PillarError: the inventory is not usable, or doesn't know the minion. Salt then lists the
             text among the pillar's errors, and states refuse to run.
     """
-    # Kept within the package as long as the file is the same: this module is imported anew each time.
+    # The package keeps its results as long as the file is the same; this module can't, because
+    # Salt imports it anew each time.
     errors = [f for f in validate.validate(inventory) if f.severity == "error"]
     if errors:
         raise PillarError(validate.refusal(inventory, errors))

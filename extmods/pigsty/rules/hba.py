@@ -47,6 +47,20 @@ def rules(ctx: Context) -> Iterator[Finding]:
                 yield from _rule(ctx, place, rule, PARAMETERS[use.name])
 
 
+def intranet(ctx: Context) -> Iterator[Finding]:
+    """Report clusters whose rules speak of the intranet, which has no network."""
+    for cluster, nodes in ctx.clusters("pg_cluster").items():
+        if ctx.value(nodes[0], "node_firewall_intranet"):
+            continue
+        for name in PARAMETERS:
+            for rule, _ in ctx.objects(nodes[0], name):
+                if rule.get("addr") in ("intra", "intranet") and not rule.get("rules"):
+                    place = ctx.place(nodes[0], "node_firewall_intranet")
+                    text = f"no network, but HBA rules of cluster {cluster} are for the intranet"
+                    yield ctx.error(place, text, "name the networks, for example 10.0.0.0/8")
+                    break
+
+
 def _rule(
     ctx: Context, place: Place, rule: Mapping[str, Any], pgbouncer: bool
 ) -> Iterator[Finding]:

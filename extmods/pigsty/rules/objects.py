@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pigsty.errors import PigstyError
 from pigsty.findings import Finding
 from pigsty.rules.context import Context, Place
 from pigsty.rules.extensions import EXTENSIONS, PREDEFINED_ROLES
 from pigsty.rules.values import nearest, quote
+from pigsty.sql.desired import privilege
 from pigsty.topology import Node
 
 #: What Pigsty 4.5 asserts about user names.
@@ -185,6 +187,34 @@ def default_extensions(ctx: Context) -> Iterator[Finding]:
     for use in ctx.uses:
         if use.name == "pg_default_extensions":
             yield from _extensions(ctx, use.variable.value, use.place, None)
+
+
+def default_privileges(ctx: Context) -> Iterator[Finding]:
+    """Report default privileges that can't be understood."""
+    for use in ctx.uses:
+        value = use.variable.value
+        if use.name != "pg_default_privileges" or not isinstance(value, (list, tuple)):
+            continue
+        for index, line in enumerate(value):
+            if not isinstance(line, str) or "{{" in line:
+                continue
+            try:
+                privilege(line)
+            except PigstyError as error:
+                text = str(error).removeprefix("pg_default_privileges: ")
+                hint = "for example GRANT SELECT ON TABLES TO dbrole_readonly"
+                yield ctx.error(use.place.inside(index), text, hint)
+
+
+def default_schemas(ctx: Context) -> Iterator[Finding]:
+    """Report empty names among the schemas that every database gets."""
+    for use in ctx.uses:
+        value = use.variable.value
+        if use.name == "pg_default_schemas" and isinstance(value, (list, tuple)):
+            for index, name in enumerate(value):
+                if name == "":
+                    place = use.place.inside(index)
+                    yield ctx.error(place, "the schema has no name", "remove the entry")
 
 
 def _owner(ctx: Context, cluster: str, roles: Roles, name: Any, place: Place) -> Iterator[Finding]:

@@ -36,6 +36,8 @@ class Problem:
 INTERVAL = re.compile(r"\d+(\.\d+)?\s*(us|ms|s|sec|m|min|h|d|w|mon|y|year|years|days?|hours?)?")
 SIZE = re.compile(r"\d+(\.\d+)?\s*([kKMGTP]i?)?[bB]?")
 USERNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,62}\$?")
+#: How a value begins that only GPG can read.
+ENCRYPTED = "-----BEGIN PGP MESSAGE-----"
 #: A token that something else replaces later, for example ``${pg_version}`` in a package name.
 TOKEN = re.compile(r"\$\{\w+\}")
 
@@ -119,14 +121,15 @@ def _map(kind: str, value: Any, catalogue: Catalogue, path: Path) -> Iterator[Pr
 
 def _object(kind: str, value: Any, catalogue: Catalogue, path: Path) -> Iterator[Problem]:
     """Check a mapping whose keys the catalogue knows."""
-    fields = catalogue.objects[kind]
+    fields, label = catalogue.objects[kind], kind.replace("_", " ")
     if isinstance(value, str) and kind in NAMES_ALONE:
+        if not value:
+            yield Problem(path, f"the {label} has no name", "remove the entry")
         return
     if not isinstance(value, Mapping):
         example = ", ".join(f"{f.name}: …" for f in fields.values() if f.required)
         yield Problem(path, f"expected a mapping, got {show(value)}", f"write {{{example or '…'}}}")
         return
-    label = kind.replace("_", " ")
     for needed in (field.name for field in fields.values() if field.required):
         if value.get(needed) in (None, ""):
             yield Problem(path, f"the {label} has no {needed}", f"add `{needed}: …`")
@@ -242,9 +245,11 @@ def _text(value: Any, secret: bool) -> Fault:
     return f"expected text, got {show(value, secret)}", "put the value in quotes"
 
 
-def _string(value: Any, secret: bool) -> Fault:
+def _password(value: Any, secret: bool) -> Fault:
     if isinstance(value, str):
-        return None
+        if value.isprintable() or value.startswith(ENCRYPTED):
+            return None
+        return "a password can't hold line breaks or control characters", "choose another"
     return f"expected text, got {show(value, secret)}", "put the value in quotes"
 
 
@@ -352,7 +357,7 @@ CHECKERS: Mapping[str, Callable[[Any, bool], Fault]] = {
     "interval": _interval,
     "ip": _ip,
     "ips": _listen,
-    "password": _string,
+    "password": _password,
     "path": _path,
     "pgurl": _url,
     "port": _port,
