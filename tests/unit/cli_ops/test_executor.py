@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import salt.state
@@ -134,7 +135,10 @@ def test_a_dead_bus_does_not_harm_the_run(
     executor: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Bus, "broken", True)
+    log = Mock()
+    monkeypatch.setattr(executor, "log", log)
     assert executor.execute({}, JOB, states(RESULTS), (), {}) == {"done": 3}
+    log.warning.assert_called_once()
 
 
 def test_other_functions_are_simply_called(executor: ModuleType) -> None:
