@@ -194,9 +194,7 @@ class TestFormerNames:
         assert {finding.severity for finding in found.findings} == {"warning"}
 
     def test_a_former_name_nearer_to_the_host_wins_over_the_current_one(self) -> None:
-        found = read(
-            "all: {vars: {pg_fs_backup: /all}, children: {g: {hosts: {10.0.0.1: {pg_fs_bkup: /h}}}}}"
-        )
+        found = read("all: {vars: {pg_fs_backup: /all}, hosts: {10.0.0.1: {pg_fs_bkup: /h}}}")
         assert value(found, "10.0.0.1", "pg_fs_backup") == "/h"
 
     @pytest.mark.parametrize(
