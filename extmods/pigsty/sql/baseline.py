@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
-from pigsty.sql.session import Server
+from pigsty.sql.session import NO_FILE, Server
 
 #: Behind the file's text: the checksum, and the parameters that the file set on the database,
 #: which declared state must not reset. ``:'checksum'`` is quoted by psql.
@@ -59,7 +59,7 @@ def run(server: Server, database: str, file: Path, psql: str = "psql") -> None:
         "PGUSER": server.dbsu,
         "PGDATABASE": database,
         "PGAPPNAME": "pigsty",
-        "PGPASSFILE": os.devnull,
+        "PGPASSFILE": NO_FILE,
         "LC_ALL": "C.UTF-8",
     }
     user = pwd.getpwnam(server.dbsu)

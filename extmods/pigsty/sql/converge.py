@@ -31,14 +31,15 @@ from pigsty.sql.session import Server, Unreachable, text
 LOCK = int.from_bytes(b"pigsty", "big")
 #: Sessions that read databases at the same time; each is a process of the server.
 READERS = 4
+_GOES_ON = "that object is as it was, those before it are done, the next run makes the rest"
 _Connection = psycopg.Connection[tuple[object, ...]]
 #: Runs a file of SQL in a database: server, database, file. It notes that it did, and raises
 #: BaselineError if it couldn't.
 Baseline = Callable[[Server, str, str], None]
 
 
-class LeadershipMoved(PigstyError):
-    """The server stopped leading while it was written to."""
+class Interrupted(PigstyError):
+    """The server stopped leading, or stopped altogether, while it was written to."""
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ def converge(
 
     Raises:
         Unreachable: the server doesn't answer.
-        LeadershipMoved: it stopped leading while it was written to.
+        Interrupted: it stopped leading, or stopped, while it was written to.
         DeadlineExceeded: another run holds the lock.
     """
     run = _Run(wanted, server, baseline, today or datetime.now(UTC).date())
@@ -188,13 +189,12 @@ class _Run:
                     connection.execute(statement)
 
     def failed(self, main: _Connection, about: Object, error: Exception) -> None:
-        """Note an object's failure; stop the run if the server leads no more."""
+        """Note an object's failure; end the run if the server leads no more or is gone."""
         reason = text(error) if isinstance(error, psycopg.Error) else str(error)
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or main.closed:
-            raise LeadershipMoved(
-                f"the server stopped leading at {about} ({reason}); nothing of that object was "
-                "changed, and the next run goes on from the new leader"
-            ) from None
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            raise Interrupted(f"the server stopped leading at {about}: {_GOES_ON}") from None
+        if main.closed:
+            raise Interrupted(f"the server went away at {about} ({reason}): {_GOES_ON}") from None
         self.failures[str(about)] = reason
 
 

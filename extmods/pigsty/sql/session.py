@@ -13,6 +13,9 @@ import psycopg
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 
+#: A password file that isn't there: peer authentication needs none, and the caller's is not ours.
+NO_FILE = "/nonexistent/pgpass"
+
 
 class Unreachable(ClientError):
     """The local server does not answer."""
@@ -63,7 +66,7 @@ class Server:
                 autocommit=True,
                 application_name="pigsty",
                 gssencmode="disable",
-                passfile=os.devnull,
+                passfile=NO_FILE,
                 connect_timeout=int(DEADLINES["postgres.connect"]),
                 options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
             )
