@@ -6,6 +6,7 @@ new one, and each appears under its name only when it is complete.
 
 import hashlib
 import shutil
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ MASKED = (
     "systemd-firstboot.service",
     "systemd-networkd-wait-online.service",
 )
+UNUSED_SECONDS = 24 * 3600
 REQUIREMENTS = layout.REPOSITORY / "salt/requirements.txt"
 CLEAN_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -116,10 +118,12 @@ def _remove(folder: Path) -> None:
 
 
 def _prune(paths: Paths, keep: Collection[Path]) -> None:
-    """Remove what older recipes made, unless another sandbox runs on it."""
-    table = mounts.MOUNTINFO.read_text(encoding="utf-8")
+    """Remove what older recipes made and nobody has used for a while.
+
+    Another sandbox of this host may still have disks on it: each use renews a folder's date.
+    """
     for path in (*paths.images.iterdir(), *paths.wheels.iterdir()):
-        if path not in keep and str(path) not in table:
+        if path not in keep and time.time() - path.stat().st_mtime > UNUSED_SECONDS:
             _remove(path)
 
 

@@ -205,6 +205,16 @@ class Sandbox:
         known = ", ".join(f"{node.spec.host} ({node.hostname})" for node in nodes)
         raise SandboxError(f"no node {name!r}; there are {known}")
 
+    def build_images(self) -> None:
+        """Build the images that a new node needs; `up` does it by itself.
+
+        Raises:
+            SandboxError: a command of the host failed.
+        """
+        with self._locked():
+            preflight.install_tools(self._progress)
+            self._build()
+
     def _build(self) -> tuple[Path, ...]:
         used = {layer for node in self.nodes() for layer in node.layers}
         return images.build(self.paths, self._progress, used)

@@ -117,6 +117,8 @@ class Node:
         upper, work = self.folder / "upper", self.folder / "work"
         if work.exists():
             shutil.rmtree(work)  # the kernel wants it empty; a power cut leaves something in it
+        for layer in self.layers or layers:
+            os.utime(layer)  # images that nobody uses are removed some day
         mounts.overlay(self.layers or layers, upper, work, self.root)
         if not self.layers:
             self._layers.write_text("".join(f"{layer}\n" for layer in layers), encoding="utf-8")
