@@ -111,6 +111,11 @@ def run(arguments: list[str] | None = None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("pigsty: interrupted", err=True)
         return exitcodes.INTERRUPTED
+    except SystemExit as stop:
+        # click has met a broken pipe itself and silenced standard output.
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            return exitcodes.BROKEN_PIPE
+        return stop.code if isinstance(stop.code, int) else exitcodes.FAILED
     except BrokenPipeError:
         # What is still buffered would raise again when the interpreter closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

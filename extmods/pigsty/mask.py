@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ FORMS = re.compile(
 #: Below this length a secret is masked under its own name, and in texts only where a password would
 #: stand (``user:secret@host``, ``"secret"``, ``password=secret``): "test" is also a word.
 SHORTEST = 8
+#: How quotes are written within quotes: in SQL, in INI files, by a shell.
+ESCAPES = {"'": ("''", "\\'", "'\"'\"'", "'\\''"), '"': ('""', '\\"')}
 BEFORE = r"(?:(?<=[:\"'])|(?<=password=)|(?<=password: ))"
 AFTER = r"(?=[\"'@\s]|$)"
 
@@ -118,5 +121,7 @@ def _secret_names(catalogue: Catalogue) -> frozenset[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return a secret as it is, and as it stands in a URL or inside quotes."""
-    return {secret, quote(secret, safe=""), secret.replace("'", "''"), secret.replace('"', '""')}
+    """Return a secret as it is, and as it stands in a URL, in JSON or inside quotes."""
+    escaped = ((quoted, way) for quoted, ways in ESCAPES.items() for way in ways)
+    forms = {secret.replace(quoted, way) for quoted, way in escaped}
+    return forms | {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}

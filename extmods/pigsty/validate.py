@@ -12,6 +12,9 @@ from pigsty.rules import RULES
 from pigsty.rules.context import Context
 from pigsty.topology import Topology
 
+#: How the finding about a rule that failed itself begins; tests look for it.
+DEFECT = "a defect of pigsty, not of the inventory, in the rule"
+HELP = "please report it together with the inventory"
 _CACHE: dict[str, tuple[Topology, tuple[Finding, ...]]] = {}
 
 
@@ -55,7 +58,11 @@ def check(found: Topology) -> tuple[Finding, ...]:
     ctx = Context(found, catalogue.load())
     findings: list[Finding] = list(found.inventory.findings)
     for rule in RULES:
-        findings.extend(rule(ctx))
+        try:
+            findings.extend(rule(ctx))
+        except Exception as error:  # a rule that stumbles must not hide what the others found
+            name = f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
+            findings.append(Finding("error", "", None, f"{DEFECT} {name}: {error!r}", HELP))
     return _in_order(findings)
 
 

@@ -29,6 +29,11 @@ def command(inventory: str | None, minions: Path | None) -> None:
     It installs the inventory, makes the deployment's key and certificate authority when there are
     none, and configures and starts the Salt master and this machine's own minion. What is there and
     right is left alone, so it can be run again after every change.
+
+    \b
+    Examples:
+      pigsty init -i pigsty.yml
+      pigsty init --minions /tmp/parcels     also keys for nodes elsewhere
     """
     from pigsty_cli.bootstrap import admin, layout, minion, services, settings
     from pigsty_cli.bootstrap.files import Tree

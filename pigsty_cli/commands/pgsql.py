@@ -24,7 +24,13 @@ COLUMNS = {
 
 @click.group("pgsql")
 def command() -> None:
-    """PostgreSQL clusters: members, live roles, lag."""
+    """PostgreSQL clusters: members, live roles, lag.
+
+    \b
+    Examples:
+      pigsty pgsql list
+      pigsty pgsql list pg-test -o json
+    """
 
 
 @command.command("list")

@@ -25,6 +25,12 @@ def command() -> None:
     """Four real nodes on this machine (needs root): boot them, use them, break them.
 
     HOST is an address, the node's first name (node-10) or the name that it has by now (pg-meta-1).
+
+    \b
+    Examples:
+      pigsty sandbox up
+      pigsty sandbox exec pg-test-1 -- uptime
+      pigsty sandbox kill pg-test-1            a power cut
     """
 
 

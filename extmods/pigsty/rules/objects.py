@@ -170,6 +170,9 @@ def databases(ctx: Context) -> Iterator[Finding]:
         for entry, place in entries:
             if entry.get("state") == "absent":
                 continue
+            if entry.get("pool_auth_user") == "":
+                text = "pool_auth_user is empty"
+                yield ctx.error(place.inside("pool_auth_user"), text, "name a user, or remove it")
             for key in ("owner", "pool_auth_user"):
                 yield from _owner(ctx, cluster, roles, entry.get(key), place.inside(key))
             template = entry.get("template")

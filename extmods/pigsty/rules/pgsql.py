@@ -17,7 +17,7 @@ CLUSTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,57}[A-Za-z0-9])?", re.ASCII)
 #: etcd's own superuser, and what Patroni keeps beside the clusters.
 RESERVED = frozenset(("root",))
 #: What a member may be; whoever has another role, or none, might be meant to be the primary.
-ROLES = frozenset(("primary", "replica", "offline", "standby", "delayed"))
+ROLES = ("primary", "replica", "offline", "standby", "delayed")
 #: What pg_listen may hold besides addresses.
 TOKENS = ("${ip}", "${lo}", "${vip}")
 #: The default of pg_vip_address, which stands for "none".
@@ -114,7 +114,7 @@ def vip(ctx: Context) -> Iterator[Finding]:
                 yield ctx.error(ctx.place(node, "pg_vip_enabled"), text, hint)
                 continue
             try:
-                found = ipaddress.IPv4Interface(value)
+                found = ipaddress.IPv4Interface(str(value))
             except ValueError:
                 continue  # reported as a wrong type
             if str(found.ip) in ctx.inventory.hosts:

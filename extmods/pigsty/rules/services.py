@@ -13,6 +13,8 @@ from pigsty.rules.context import Context, Place
 from pigsty.rules.values import address, is_number, quote, show
 from pigsty.topology import Node
 
+#: A member, to see whether an expression selects members at all.
+EXAMPLE = [{"inventory_hostname": "192.0.2.1", "pg_role": "primary", "pg_seq": 1}]
 DESTINATIONS = ("default", "postgres", "pgbouncer")
 
 
@@ -36,12 +38,16 @@ def _service(ctx: Context, place: Place, service: Mapping[str, Any]) -> Iterator
         expression = service.get(key)
         if not isinstance(expression, str) or not expression or "{{" in expression:
             continue
+        hint = "for example [? pg_role == `replica` ]"
         try:
-            jmespath.compile(expression)
+            selected = jmespath.search(expression, EXAMPLE)
         except JMESPathError as error:
             text = f"{key} is no JMESPath expression: {str(error).splitlines()[0]}"
-            hint = 'for example "[? pg_role == `replica` ]"'
             yield ctx.error(place.inside(key), text, hint)
+        else:
+            if not isinstance(selected, list):
+                text = f"{key} {quote(expression)} selects no members"
+                yield ctx.error(place.inside(key), text, hint)
     target = service.get("dest")
     port = is_number(target) or (isinstance(target, str) and target.isdecimal())
     if target not in (None, "", *DESTINATIONS) and not (port and 0 < int(target or 0) < 65536):

@@ -118,6 +118,7 @@ def judge(folder: Path, text: str) -> None:
     file.write_text(text, "utf-8", errors="surrogateescape")
     findings = validate.validate(file)
     assert all(isinstance(finding, Finding) and finding.message for finding in findings)
+    assert not [f for f in findings if f.message.startswith(validate.DEFECT)], findings
     assert list(findings) == sorted(findings, key=lambda f: f.line or 0)
     if not has_errors(findings):
         found = topology.load(file)
