@@ -20,6 +20,8 @@ TEMPLATES: tuple[str, ...] = get_args(Template)
 #: ``pg_max_conn`` below the first is taken as ``auto``; Patroni ignores a value below the second.
 FEWEST_CONNECTIONS, PATRONI_CONNECTIONS = 20, 25
 GIB = 1024**3
+#: PostgreSQL's largest ``maintenance_work_mem`` in MiB.
+MOST_MAINTENANCE = 2**31 // 1024 - 1
 #: A twentieth of the disk, in whole GiB, is the unit for everything that WAL may take.
 DISK_SHARES = 20
 DISK_UNITS = (1, 100)
@@ -109,12 +111,13 @@ def _memory(template: Template, machine: Machine, params: Mapping[str, Any]) -> 
         locks = (4 if distributed else 2) * connections
     else:
         locks = (2 if distributed else 1) * connections
+    maintenance = math.ceil(shared * (0.5 if template == "olap" else 0.25))
     return {
         "max_connections": connections,
         "superuser_reserved_connections": 10,
         "shared_buffers": f"{shared}MB",
         "effective_cache_size": f"{machine.memory - shared}MB",
-        "maintenance_work_mem": f"{math.ceil(shared * (0.5 if template == 'olap' else 0.25))}MB",
+        "maintenance_work_mem": f"{min(maintenance, MOST_MAINTENANCE)}MB",
         "work_mem": f"{_clamp(shared // connections, low, high)}MB",
         "hash_mem_multiplier": 8.0,
         "huge_pages": "try",

@@ -120,7 +120,9 @@ def test_methods_that_a_connection_cannot_have_are_left_out():
     ]
 
 
-@pytest.mark.parametrize("rule", [{"addr": "10.9.9.9", "auth": "peer"}, {"addr": "local", "auth": "cert"}])
+@pytest.mark.parametrize(
+    "rule", [{"addr": "10.9.9.9", "auth": "peer"}, {"addr": "local", "auth": "cert"}]
+)
 def test_a_rule_that_could_never_match_is_an_error(rule):
     with pytest.raises(PillarError, match="can't work"):
         hba.compile_rules([rule], CONTEXT)

@@ -1,0 +1,180 @@
+"""Patroni's configuration: who may bootstrap, with which timing, and where which setting stands."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from pigsty.errors import PillarError
+from pigsty.render import patroni
+from pigsty.render.tuning import GIB, Machine
+
+MACHINE = Machine(cpu=4, memory=8192, disk=100 * GIB)
+
+
+@pytest.fixture
+def config(pillar):
+    def build(ip="10.1.1.11", host=None, watchdog=False, **changes):
+        return patroni.build(pillar(ip, host, **changes), MACHINE, watchdog=watchdog)
+
+    return build
+
+
+def test_only_the_declared_primary_can_bootstrap(config):
+    holders = [
+        ip
+        for ip in ("10.1.1.11", "10.1.1.12", "10.1.1.13", "10.1.1.14")
+        if "bootstrap" in config(ip)
+    ]
+    assert holders == ["10.1.1.11"]
+
+
+def test_identity_and_addresses(config):
+    found = config("10.1.1.12")
+    assert (found["scope"], found["namespace"], found["name"]) == ("pg-test", "/pg/", "pg-test-2")
+    assert found["restapi"]["listen"] == "10.1.1.12:8008"
+    assert found["postgresql"]["listen"] == "0.0.0.0:5432"
+    assert found["postgresql"]["connect_address"] == "10.1.1.12:5432"
+
+
+def test_etcd_by_tls_as_the_clusters_own_user(config):
+    found = config()["etcd3"]
+    assert found["hosts"] == ["10.1.1.10:2379", "10.1.1.11:2379"]
+    assert found["protocol"] == "https"
+    assert found["username"] == "pg-test"
+    assert found["password"] not in ("", "pg-test")
+    assert {found["cacert"], found["cert"], found["key"]} == {
+        "/pg/cert/ca.crt",
+        "/pg/cert/server.crt",
+        "/pg/cert/server.key",
+    }
+
+
+def test_rest_api_speaks_tls_and_changes_need_a_known_address(config):
+    found = config()["restapi"]
+    assert found["certfile"] and found["keyfile"] and found["cafile"]
+    assert found["verify_client"] == "none"
+    assert found["allowlist"] == ["10.1.1.10", "10.1.1.11", "10.1.1.12", "10.1.1.13", "10.1.1.14"]
+    plain = config(patroni_ssl_enabled=False)
+    assert "certfile" not in plain["restapi"] and plain["ctl"] == {}
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("fast", (20, 5, 5, 15)),
+        ("norm", (30, 5, 10, 25)),
+        ("safe", (60, 10, 20, 45)),
+        ("wide", (120, 20, 30, 95)),
+    ],
+)
+def test_presets(config, preset, expected):
+    dcs = config(pg_rto=preset)["bootstrap"]["dcs"]
+    names = ("ttl", "loop_wait", "retry_timeout", "primary_start_timeout")
+    assert tuple(dcs[name] for name in names) == expected
+    # Patroni silently changes values that break its rule, so ours never may.
+    assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
+
+
+def test_a_plan_of_ones_own(config):
+    plan = {"norm": [40, 6, 11, 26, 7, "2s", "1s", "2s", 3, 3]}
+    assert config(pg_rto_plan=plan)["bootstrap"]["dcs"]["ttl"] == 40
+    with pytest.raises(PillarError, match="ten values"):
+        config(pg_rto_plan={"norm": [40, 6]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "mode", "strict"),
+    [
+        ({}, False, False),
+        ({"pg_rpo": 0}, True, False),
+        ({"pg_conf": "crit.yml"}, True, True),
+        ({"pg_conf": "tiny.yml"}, False, False),
+    ],
+)
+def test_synchronous_mode(config, changes, mode, strict):
+    dcs = config(**changes)["bootstrap"]["dcs"]
+    assert (dcs["synchronous_mode"], dcs["synchronous_mode_strict"]) == (mode, strict)
+
+
+def test_loss_is_bounded_by_pg_rpo(config):
+    assert config(pg_rpo=4096)["bootstrap"]["dcs"]["maximum_lag_on_failover"] == 4096
+
+
+@pytest.mark.parametrize(
+    ("mode", "template", "present", "expected"),
+    [
+        ("off", "oltp.yml", True, "off"),
+        ("automatic", "oltp.yml", True, "automatic"),
+        ("automatic", "oltp.yml", False, "off"),
+        # Required means that a member without one may not lead: that must not be softened.
+        ("required", "oltp.yml", False, "required"),
+        ("off", "crit.yml", True, "automatic"),
+        ("off", "crit.yml", False, "off"),
+    ],
+)
+def test_watchdog(config, mode, template, present, expected):
+    found = config(patroni_watchdog_mode=mode, pg_conf=template, watchdog=present)
+    assert found["watchdog"]["mode"] == expected
+    assert f"mode: '{expected}'" in patroni.text(found) or expected != "off"
+
+
+def test_members_that_stand_aside_are_never_elected(config):
+    for ip, aside in (("10.1.1.12", False), ("10.1.1.13", False), ("10.1.1.14", True)):
+        tags = config(ip)["tags"]
+        assert (tags["nofailover"], tags["nosync"]) == (aside, aside)
+
+
+def test_a_cascade_names_the_member_not_the_address(config):
+    assert config("10.1.1.13", host="10.1.1.13", pg_upstream="10.1.1.12")["tags"][
+        "replicatefrom"
+    ] == ("pg-test-2")
+    assert "replicatefrom" not in config("10.1.1.12")["tags"]
+
+
+def test_a_standby_cluster_follows_its_upstream(config):
+    found = config(host="10.1.1.11", pg_upstream="10.1.1.10")
+    standby = found["bootstrap"]["dcs"]["standby_cluster"]
+    assert (standby["host"], standby["port"]) == ("10.1.1.10", 5432)
+    assert "recovery_min_apply_delay" not in standby
+    delayed = config(host="10.1.1.11", pg_upstream="10.1.1.10", pg_delay="1d")
+    assert delayed["bootstrap"]["dcs"]["standby_cluster"]["recovery_min_apply_delay"] == "1d"
+
+
+def test_hba_rules_are_read_from_a_file_that_patroni_leaves_alone(config):
+    found = config("10.1.1.12")["postgresql"]
+    assert found["parameters"]["hba_file"] == "/pg/conf/pg_hba.conf"
+    assert not found["parameters"]["hba_file"].startswith(found["data_dir"] + "/")
+    assert "pg_hba" not in found
+
+
+def test_own_settings_stand_where_patroni_reads_them(config):
+    own = {"work_mem": "99MB", "max_connections": 333}
+    found = config(pg_parameters=own)
+    assert found["postgresql"]["parameters"]["work_mem"] == "99MB"
+    assert "max_connections" not in found["postgresql"]["parameters"]
+    assert found["bootstrap"]["dcs"]["postgresql"]["parameters"]["max_connections"] == 333
+
+
+def test_initdb(config):
+    options = config()["bootstrap"]["initdb"]
+    assert "data-checksums" in options
+    assert {"builtin-locale": "C"} in options and {"locale-provider": "builtin"} in options
+    assert not any("trust" in str(option) for option in options)
+    assert "data-checksums" not in config(pg_checksum=False)["bootstrap"]["initdb"]
+    assert "data-checksums" in config(pg_checksum=False, pg_conf="crit.yml")["bootstrap"]["initdb"]
+    libc = config(pg_locale="en_US.UTF-8")["bootstrap"]["initdb"]
+    assert not any("builtin" in str(option) for option in libc)
+    assert {"builtin-locale": "C.UTF-8"} in config(pg_locale="C.UTF8")["bootstrap"]["initdb"]
+
+
+def test_the_superuser_has_a_password_only_if_declared(config):
+    assert config()["postgresql"]["authentication"]["superuser"] == {"username": "postgres"}
+    given = config(pg_dbsu_password="Super.Secret")["postgresql"]["authentication"]["superuser"]
+    assert given["password"] == "Super.Secret"
+
+
+def test_the_text_is_yaml_that_reads_back_and_is_the_same_every_time(config):
+    found = config()
+    assert yaml.safe_load(patroni.text(found)) == found
+    assert patroni.text(found) == patroni.text(config())
