@@ -62,7 +62,7 @@ def check(main: str, files: Mapping[str, str]) -> str:
         for name, contents in files.items():
             (stage / "conf.d" / name).write_text(contents, "utf-8", errors="surrogateescape")
         done = subprocess.run(
-            [program, "-c", "-q", "-f", str(stage / "haproxy.cfg"), "-f", str(stage / "conf.d")],
+            [program, "-c", "-f", str(stage / "haproxy.cfg"), "-f", str(stage / "conf.d")],
             capture_output=True,
             text=True,
             check=False,
@@ -93,12 +93,15 @@ def need(status: Mapping[str, str]) -> str:
         return ""
     try:
         arguments = Path(f"/proc/{status['MainPID']}/cmdline").read_text().split("\0")
-        loaded = Path(haproxy.LOADED).read_text().strip()
-        main = Path(haproxy.MAIN).read_text("utf-8")
     except (OSError, KeyError):
         return "restart"
     if haproxy.SERVICES not in arguments:
         return "restart"
+    try:
+        loaded = Path(haproxy.LOADED).read_text().strip()
+        main = Path(haproxy.MAIN).read_text("utf-8")
+    except OSError:
+        return "reload"
     return "" if loaded == haproxy.checksum(main, present()) else "reload"
 
 
@@ -114,16 +117,26 @@ def reload() -> None:
 
         salt-call pigsty_haproxy.reload
     """
-    before = haproxy.workers(_ask("show proc"))
+    before = _ask("show proc")
     __salt__["pigsty_systemd.act"]("reload", haproxy.UNIT)
+    outcome = ""
+
+    def settled() -> bool:
+        nonlocal outcome
+        outcome = haproxy.outcome(before, _ask("show proc"))
+        return outcome != ""
+
     try:
-        wait_until(
-            lambda: bool(haproxy.workers(_ask("show proc")) - before),
-            "haproxy.reload",
-            "HAProxy starts a worker with the new configuration",
-        )
+        wait_until(settled, "haproxy.reload", "HAProxy starts with the new configuration")
     except DeadlineExceeded as err:
-        raise CommandExecutionError(f"{err}. It says: {_ask('show startup-logs').strip()}") from err
+        outcome = str(err)
+    if outcome != "reloaded":
+        # The unit has written what it meant to load; it did not.
+        Path(haproxy.LOADED).unlink(missing_ok=True)
+        said = _ask("show startup-logs").strip()
+        raise CommandExecutionError(
+            f"{outcome}: HAProxy kept its old configuration. It says: {said}"
+        )
 
 
 def _ask(command: str) -> str:
@@ -133,6 +146,8 @@ def _ask(command: str) -> str:
             master.settimeout(DEADLINES["haproxy.reload"])
             master.connect(haproxy.MASTER_SOCKET)
             master.sendall(f"{command}\n".encode())
+            # Without this the master waits for another command, and we for the end of its answer.
+            master.shutdown(socket.SHUT_WR)
             answer = b""
             while part := master.recv(65536):
                 answer += part

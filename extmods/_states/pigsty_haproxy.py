@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -103,9 +104,11 @@ def _converge(
         return {**changes, haproxy.UNIT: service} if service else changes
 
     def act(changes: dict[str, Any]) -> None:
-        _check(main, texts, files())
+        wanted = files()
+        _check(main, texts, wanted)
         service = changes.get(haproxy.UNIT, {})
-        __salt__["pigsty_file.converge"](files())
+        before = _before(file for file in wanted if file.path in changes)
+        __salt__["pigsty_file.converge"](wanted)
         if haproxy.DROP_IN in changes:
             __salt__["pigsty_systemd.act"]("daemon-reload")
         __salt__["pigsty_systemd.enact"]({haproxy.UNIT: service})
@@ -113,7 +116,13 @@ def _converge(
         if verb == "restart":
             __salt__["pigsty_systemd.act"]("restart", haproxy.UNIT)
         elif verb:
-            __salt__["pigsty_haproxy.reload"]()
+            try:
+                __salt__["pigsty_haproxy.reload"]()
+            except CommandExecutionError:
+                # A port that is taken shows only now. The old worker goes on; with the new files
+                # in place, the next boot would find a HAProxy that does not start at all.
+                __salt__["pigsty_file.converge"](before)
+                raise
 
     return converge(
         name, "HAProxy", plan, act, test=__opts__["test"], errors=(CommandExecutionError,)
@@ -136,6 +145,15 @@ def _check(main: str | None, texts: Mapping[str, str], files: list[File | Direct
     problem = __salt__["pigsty_haproxy.check"](main, {**whole, **texts})
     if problem:
         raise CommandExecutionError(f"HAProxy refuses the new configuration: {problem}")
+
+
+def _before(files: Iterable[File | Directory]) -> list[File]:
+    """Return files as they are now, to be put back."""
+    return [
+        replace(file, contents=__salt__["pigsty_file.read"](file.path))
+        for file in files
+        if isinstance(file, File)
+    ]
 
 
 def _stopped(name: str) -> dict[str, Any]:

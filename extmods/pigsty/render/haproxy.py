@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -200,6 +201,24 @@ def drop_in() -> str:
         f"ExecStartPost={loaded}",
         f"ExecReload={loaded}",
     )
+
+
+def outcome(before: str, after: str) -> str:
+    """Return how a reload went: ``reloaded``, ``failed``, or nothing while it is under way.
+
+    Args:
+        before: the master's answer to ``show proc`` before the reload.
+        after: its answer now; empty while it doesn't listen.
+    """
+    if workers(after) - workers(before):
+        return "reloaded"
+    return "failed" if _failed(after) > _failed(before) else ""
+
+
+def _failed(answer: str) -> int:
+    """Return how many reloads in a row have failed, by the master's answer to ``show proc``."""
+    found = re.search(r"\[failed: (\d+)\]", answer)
+    return int(found[1]) if found else 0
 
 
 def workers(answer: str) -> frozenset[int]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import subprocess
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -143,6 +147,27 @@ def test_workers_are_told_from_the_master_and_from_old_workers():
     assert haproxy.workers("") == frozenset()
 
 
+PROC = """#<PID>          <type>          <reloads>       <uptime>        <version>
+1162            master          {reloads} [failed: {failed}]   0d00h02m07s     3.0.11
+# workers
+{worker}            worker          1               0d00h00m00s     3.0.11
+# programs
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        (PROC.format(reloads=6, failed=0, worker=8), "reloaded"),
+        (PROC.format(reloads=6, failed=1, worker=7), "failed"),
+        (PROC.format(reloads=5, failed=0, worker=7), ""),
+        ("", ""),
+    ],
+)
+def test_how_a_reload_went(after, outcome):
+    assert haproxy.outcome(PROC.format(reloads=5, failed=0, worker=7), after) == outcome
+
+
 @pytest.fixture
 def state(machine, tmp_path, monkeypatch):
     """The states on a machine with HAProxy installed, whose unit writes what it has loaded."""
@@ -260,16 +285,19 @@ def test_what_haproxy_refuses_changes_nothing(machine, state):
     assert state.loaded["reloads"] == 0
 
 
-def test_a_failing_reload_is_a_failure(machine, state):
+def test_a_failing_reload_brings_the_old_files_back(machine, state):
     machine.converges(state.managed)
+    machine.converges(state.services, prefix="x-", files={"x-1.cfg": "listen x\n"})
+    before = dict(machine.files.texts)
 
     def reload():
         raise CommandExecutionError("cannot bind socket")
 
     machine.salt["pigsty_haproxy.reload"] = reload
-    ret = state.services("s", prefix="x-", files={"x-1.cfg": "listen x\n"})
+    ret = state.services("s", prefix="x-", files={"x-2.cfg": "listen x\n    bind :22\n"})
     assert ret["result"] is False
     assert "cannot bind socket" in ret["comment"]
+    assert machine.files.texts == before
 
 
 def test_services_before_the_node_state_say_what_is_missing(machine, state):
@@ -326,7 +354,7 @@ def test_present_skips_what_haproxy_skips(loader, tmp_path, monkeypatch):
 def test_a_check_leaves_no_copy_of_the_password(loader, tmp_path, monkeypatch):
     module = loader("_modules", "pigsty_haproxy")
     program = tmp_path / "haproxy"
-    program.write_text('#!/bin/sh\ncat "$4" >&2\necho "[$6/x.cfg:1] bad" >&2\nexit 1\n')
+    program.write_text('#!/bin/sh\ncat "$3" >&2\necho "[$5/x.cfg:1] bad" >&2\nexit 1\n')
     program.chmod(0o755)
     monkeypatch.setattr(module.shutil, "which", lambda name, path: str(program))
     monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
@@ -349,12 +377,69 @@ def test_a_process_without_the_folder_needs_a_restart(loader, tmp_path, monkeypa
     monkeypatch.setattr(module.haproxy, "LOADED", str(loaded))
     monkeypatch.setattr(module.haproxy, "SERVICES", str(tmp_path / "conf.d"))
     status = {"ActiveState": "active", "MainPID": "self"}
-    assert module.need(status) == "restart"
     loaded.write_text("?")
     assert module.need(status) == "restart"
+    assert module.need({**status, "MainPID": "0"}) == "restart"
     mine = Path("/proc/self/cmdline").read_text().split("\0")[0]
     monkeypatch.setattr(module.haproxy, "SERVICES", mine)
+    assert module.need(status) == "reload"
+    loaded.unlink()
     assert module.need(status) == "reload"
     loaded.write_text(haproxy.checksum(MAIN, {}) + "\n")
     assert module.need(status) == ""
     assert module.need({"ActiveState": "failed"}) == ""
+
+
+@pytest.fixture
+def master(loader, tmp_path, monkeypatch):
+    """The module with a master that answers on a socket, as HAProxy does: once we stop talking."""
+    module = loader("_modules", "pigsty_haproxy")
+    # A path on a socket must be short.
+    folder = Path(tempfile.mkdtemp(prefix="ha"))
+    monkeypatch.setattr(module.haproxy, "MASTER_SOCKET", str(folder / "s"))
+    monkeypatch.setattr(module.haproxy, "LOADED", str(tmp_path / "loaded"))
+    (tmp_path / "loaded").write_text("x")
+    module.answers = {"show proc": PROC.format(reloads=5, failed=0, worker=7)}
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "s"))
+    listener.listen()
+
+    def serve():
+        while True:
+            try:
+                talk, _ = listener.accept()
+            except OSError:
+                return
+            with talk:
+                asked = b""
+                while part := talk.recv(100):
+                    asked += part
+                talk.sendall(module.answers.get(asked.decode().strip(), "?").encode())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield module
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(5)
+    shutil.rmtree(folder)
+
+
+def test_a_reload_is_over_when_the_new_worker_is_there(master, tmp_path):
+    def act(verb, unit):
+        master.answers["show proc"] = PROC.format(reloads=6, failed=0, worker=8)
+
+    master.__salt__ = {"pigsty_systemd.act": act}
+    master.reload()
+    assert (tmp_path / "loaded").exists()
+
+
+def test_a_reload_that_fails_says_why_and_is_not_taken_for_loaded(master, tmp_path):
+    def act(verb, unit):
+        master.answers["show proc"] = PROC.format(reloads=6, failed=1, worker=7)
+
+    master.answers["show startup-logs"] = "cannot bind socket [0.0.0.0:22]"
+    master.__salt__ = {"pigsty_systemd.act": act}
+    with pytest.raises(CommandExecutionError, match=r"failed: .*cannot bind socket"):
+        master.reload()
+    assert not (tmp_path / "loaded").exists()
