@@ -41,7 +41,7 @@ def substitute(name: str, value: Any, ip: str, lookup: Lookup) -> Any:
         ip: address of the host.
         lookup: how the token's variable is found.
     """
-    if not _has_token(value):
+    if not has_token(value):
         return value
     if name in _HBA:
         value = [_hba_user(rule, lookup) for rule in value] if isinstance(value, list) else value
@@ -52,14 +52,14 @@ def substitute(name: str, value: Any, ip: str, lookup: Lookup) -> Any:
     return value
 
 
-def _has_token(value: Any) -> bool:
+def has_token(value: Any) -> bool:
     """Return whether plain data holds a token anywhere."""
     if isinstance(value, str):
         return "${" in value
     if isinstance(value, list):
-        return any(_has_token(item) for item in value)
+        return any(has_token(item) for item in value)
     if isinstance(value, dict):
-        return any(_has_token(item) for item in value.values())
+        return any(has_token(item) for item in value.values())
     return False
 
 

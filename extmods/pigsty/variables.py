@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pigsty import catalogue as catalogue_module
+from pigsty.catalogue import Parameter
 from pigsty.errors import TemplateError
 from pigsty.inventory import Inventory, Variable
 from pigsty.template import needs_rendering, render
-from pigsty.tokens import substitute
+from pigsty.tokens import has_token, substitute
 from pigsty.types import coerce, of_number
 
 #: The parameters that say what a host is.
@@ -46,7 +47,9 @@ class Deployment:
         self.inventory = inventory
         self.catalogue = catalogue_module.load()
         self._vars: dict[str, HostVars] = {}
-        self._by_groups: dict[tuple[str, ...], dict[str, Variable]] = {}
+        self._shared: dict[tuple[str, ...], dict[str, Variable]] = {}
+        self._identities: dict[tuple[str, ...], dict[str, Variable]] = {}
+        self._plain: dict[int, bool] = {}
         self.groups = self._members()
         self.admin_ip = self._admin_ip()
 
@@ -57,16 +60,39 @@ class Deployment:
             found = self._vars[ip] = HostVars(ip, self)
         return found
 
+    def shared(self, ip: str) -> Mapping[str, Variable]:
+        """Return what a host's groups say, merged by precedence; the host's own words are not in it."""
+        groups = self.inventory.hosts[ip].groups
+        found = self._shared.get(groups)
+        if found is None:
+            found = self._shared[groups] = {}
+            for name in self.inventory.chain(groups):
+                found.update(self.inventory.groups[name].variables)
+        return found
+
+    def is_plain(self, value: Any) -> bool:
+        """Return whether a value is the same for every host: no template and no token in it.
+
+        The answer is kept for lists and mappings, which many hosts share; they live as long as the
+        inventory and the catalogue do.
+        """
+        if not isinstance(value, list | dict):
+            return not needs_rendering(value) and not has_token(value)
+        found = self._plain.get(id(value))
+        if found is None:
+            found = not needs_rendering(value) and not has_token(value)
+            self._plain[id(value)] = found
+        return found
+
     def identity(self, ip: str) -> dict[str, Any]:
         """Return the identity parameters of a host, without computing its other variables."""
         host = self.inventory.hosts[ip]
-        shared = self._by_groups.get(host.groups)
+        shared = self._identities.get(host.groups)
         if shared is None:
-            shared = {}
+            shared = self._identities[host.groups] = {}
             for name in self.inventory.chain(host.groups):
                 variables = self.inventory.groups[name].variables
                 shared.update({key: variables[key] for key in IDENTITY if key in variables})
-            self._by_groups[host.groups] = shared
         out = {}
         for key in IDENTITY:
             variable = host.variables.get(key) or shared.get(key)
@@ -110,11 +136,12 @@ class HostVars(Mapping[str, Any]):
     Values are kept after the first access and shared: whoever needs to change one makes a copy.
     """
 
-    __slots__ = ("_deployment", "_raw", "_values", "ip")
+    __slots__ = ("_deployment", "_own", "_raw", "_values", "ip")
 
     def __init__(self, ip: str, deployment: Deployment) -> None:
         self.ip = ip
         self._deployment = deployment
+        self._own = deployment.inventory.hosts[ip].variables
         self._raw: Mapping[str, Variable] | None = None
         self._values: dict[str, Any] = {}
 
@@ -122,7 +149,7 @@ class HostVars(Mapping[str, Any]):
     def raw(self) -> Mapping[str, Variable]:
         """The host's variables as the inventory gives them, merged, without defaults."""
         if self._raw is None:
-            self._raw = self._deployment.inventory.variables(self.ip)
+            self._raw = {**self._deployment.shared(self.ip), **self._own}
         return self._raw
 
     @property
@@ -151,7 +178,11 @@ class HostVars(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         """Return whether a name is known, without rendering its value."""
-        return name in self._deployment.catalogue or name in self.raw
+        return (
+            name in self._deployment.catalogue
+            or name in self._own
+            or name in self._deployment.shared(self.ip)
+        )
 
     def __repr__(self) -> str:
         """Show the host only: values may be secret."""
@@ -159,23 +190,37 @@ class HostVars(Mapping[str, Any]):
 
     def _get(self, name: str, active: tuple[tuple[str, str], ...]) -> Any:
         """Return a value; ``active`` holds the (host, name) pairs that are being rendered."""
-        parameter = self._deployment.catalogue.get(name)
-        if parameter is not None:
-            name = parameter.name
         if name in self._values:
             return self._values[name]
-        variable = self.raw.get(name)
+        parameter = self._deployment.catalogue.get(name)
+        if parameter is not None and parameter.name != name:
+            return self._get(parameter.name, active)
+        variable = self._own.get(name) or self._deployment.shared(self.ip).get(name)
         if variable is None and parameter is None:
             raise KeyError(name)
+        value = variable.value if variable is not None else parameter.default if parameter else None
+        if name == "admin_ip" and value is None:
+            value = self._deployment.admin_ip
+        if not self._deployment.is_plain(value):
+            value = self._render(name, value, parameter, variable, active)
+        self._values[name] = value
+        return value
+
+    def _render(
+        self,
+        name: str,
+        value: Any,
+        parameter: Parameter | None,
+        variable: Variable | None,
+        active: tuple[tuple[str, str], ...],
+    ) -> Any:
+        """Return a value with its templates and tokens replaced."""
         path, line = (variable.path, variable.line) if variable else (f"(default of {name})", None)
         if (self.ip, name) in active:
             cycle = " → ".join(entry[1] for entry in (*active, (self.ip, name)))
             raise TemplateError(
                 f"{name} refers to itself: {cycle}", path=path, line=line, hint="break the cycle"
             )
-        value = variable.value if variable is not None else parameter.default if parameter else None
-        if name == "admin_ip" and value is None:
-            value = self._deployment.admin_ip
 
         def lookup(other: str) -> Any:
             return self._lookup(other, (*active, (self.ip, name)))
@@ -186,13 +231,11 @@ class HostVars(Mapping[str, Any]):
                 value = coerce(value, parameter.type, self._deployment.catalogue, parameter.choices)
                 if parameter.numbers and isinstance(value, int):
                     value = of_number(value, parameter.numbers)
-        value = substitute(name, value, self.ip, lookup)
-        self._values[name] = value
-        return value
+        return substitute(name, value, self.ip, lookup)
 
     def _lookup(self, name: str, active: tuple[tuple[str, str], ...]) -> Any:
         """Return what a name means in a template: a variable of the host, or one of Ansible's."""
-        if name in self._deployment.catalogue or name in self.raw:
+        if name in self:
             return self._get(name, active)
         if name in ("inventory_hostname", "inventory_hostname_short", "ansible_host"):
             return self.ip

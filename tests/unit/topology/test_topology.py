@@ -9,6 +9,7 @@ import pytest
 
 from pigsty import inventory, topology
 from pigsty.topology import Topology
+from pigsty.variables import Deployment
 
 
 def build(text: str) -> Topology:
@@ -171,12 +172,13 @@ class TestCost:
 
         read = inventory.parse(CLUSTERS.encode())
         monkeypatch.setattr(inventory.Inventory, "variables", forbidden)
+        monkeypatch.setattr(Deployment, "shared", forbidden)
         assert len(topology.build(read).pg_clusters) == 2
 
     def test_one_hosts_variables_leave_the_others_alone(self) -> None:
         found = build(CLUSTERS)
         assert found.nodes["10.0.0.11"].vars["pg_port"] == 5432
-        touched = [ip for ip, n in found.nodes.items() if n.vars._raw is not None]
+        touched = [ip for ip, n in found.nodes.items() if n.vars._values]
         assert touched == ["10.0.0.11"]
 
     def test_the_same_object_until_the_file_changes(self, tmp_path: Path) -> None:
