@@ -96,9 +96,13 @@ def run(arguments: list[str] | None = None) -> int:
     Args:
         arguments: the words after `pigsty`; those of the process by default.
     """
+    stdout = sys.stdout
     try:
         result = cli.main(args=arguments, prog_name="pigsty", standalone_mode=False)
-        sys.stdout.flush()
+        # click replaces standard output when its reader has gone away.
+        if sys.stdout is not stdout:
+            return exitcodes.BROKEN_PIPE
+        stdout.flush()
         return result if isinstance(result, int) else exitcodes.OK
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -112,8 +116,7 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo("pigsty: interrupted", err=True)
         return exitcodes.INTERRUPTED
     except SystemExit as stop:
-        # click has met a broken pipe itself and silenced standard output.
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+        if sys.stdout is not stdout:
             return exitcodes.BROKEN_PIPE
         return stop.code if isinstance(stop.code, int) else exitcodes.FAILED
     except BrokenPipeError:

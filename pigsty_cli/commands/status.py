@@ -48,6 +48,11 @@ def command(connect: bool, inventory: str | None, output: str) -> None:
     service. Passwords stand in them only where they are public anyway (the sandbox).
 
     Effect: none, it only reads.
+
+    \b
+    Examples:
+      pigsty status
+      pigsty status --connect
     """
     from pigsty_cli import deployment
 
