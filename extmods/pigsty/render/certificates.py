@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
@@ -89,6 +90,7 @@ def _leaf(node: Node, name: str, role: str, days: int, names: Iterable[str]) -> 
     return Leaf(f"{name}.{role}", tuple(sorted(dns)), tuple(sorted(ips)), days)
 
 
+@lru_cache(maxsize=65536)  # the admin node asks for every node's names at each run
 def _address(text: str) -> str | None:
     """Return the address in a text such as ``10.10.10.3/24``, or None when it holds none."""
     try:
