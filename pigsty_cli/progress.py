@@ -14,8 +14,10 @@ from pigsty.returns import HostResult
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Without a terminal, a host that still runs is mentioned this often (seconds).
+#: Without a terminal, a host that has gone on is mentioned this often (seconds) …
 PLAIN_INTERVAL = 10.0
+#: … and one that still does the same, this often.
+PLAIN_PATIENCE = 60.0
 #: How each end of a host is drawn: a sign and a colour.
 SIGNS: Mapping[str, tuple[str, str]] = {
     "ok": ("✓", "green"),
@@ -33,6 +35,7 @@ class _Row:
     step: ApplyStep | None = None
     result: HostResult | None = None
     said: float = 0.0
+    text: str = ""
 
 
 class Lines:
@@ -76,9 +79,11 @@ class Lines:
         """Mention the hosts that were not mentioned for a while."""
         now = self._clock()
         for host, row in self._rows.items():
-            if row.result is None and now - row.said >= PLAIN_INTERVAL:
-                row.said = now
-                self._say(f"{_label(host, row)}  {running(row.step)} ({now - row.begin:.0f} s)")
+            text = running(row.step)
+            patience = PLAIN_PATIENCE if text == row.text else PLAIN_INTERVAL
+            if row.result is None and now - row.said >= patience:
+                row.said, row.text = now, text
+                self._say(f"{_label(host, row)}  {text} ({now - row.begin:.0f} s)")
 
     def _say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

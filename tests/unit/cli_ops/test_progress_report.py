@@ -48,13 +48,13 @@ def test_plain_lines_tell_each_end_and_now_and_then_who_runs() -> None:
         lines.tick()
         lines.tick()
         lines.done(DONE)
-        clock.now = 30.0
-        lines.tick()
+        for clock.now in (30.0, 70.0, 71.5):
+            lines.tick()
     assert stream.getvalue().splitlines() == [
         "10.0.0.1 pg-a-1  3/9 states  pkg: tools (11 s)",
         "10.0.0.2 pg-a-2  waiting for the minion (11 s)",
         "10.0.0.1 pg-a-1  changed: 40 ok, 2 changed in 3.2 s",
-        "10.0.0.2 pg-a-2  waiting for the minion (30 s)",
+        "10.0.0.2 pg-a-2  waiting for the minion (72 s)",
     ]
 
 
