@@ -34,6 +34,7 @@ def converge(
         failed.
     """
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
+    expected: tuple[type[Exception], ...] = (PigstyError, *errors)
     try:
         changes = plan()
         if not changes:
@@ -43,7 +44,7 @@ def converge(
             return {**ret, "result": None, "comment": f"{subject}: would be changed"}
         act(changes)
         left = plan()
-    except (PigstyError, *errors) as error:
+    except expected as error:
         return {**ret, "result": False, "comment": f"{subject}: {error}"}
     if left:
         keys = ", ".join(sorted(left))

@@ -65,14 +65,20 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "etcd.healthy": 60.0,
         # Members restart one after the other, each in turn holds the lock for a few seconds.
         "etcd.turn": 180.0,
-        # One call of systemctl: a start waits for the daemon to say that it is ready (systemd's own limit is 90 s).
+        # One call of systemctl: a start waits for the daemon to say that it is ready (systemd's
+        # own limit is 90 s).
         "node.systemctl": 120.0,
-        # A check of a configuration or a loading of a kernel module: no wait for anything outside the machine.
+        # A check of a configuration or a loading of a kernel module: no wait for anything outside
+        # the machine.
         "node.command": 30.0,
-        # HAProxy's master starts a new worker, which parses and binds; the old one goes on until then.
+        # Another run of dpkg goes on (an apply that was killed leaves its apt behind), or ours
+        # does.
+        "node.dpkg": 600.0,
+        # HAProxy's master starts a new worker, which parses and binds; the old one goes on until
+        # then.
         "haproxy.reload": 15.0,
-        # `pigsty apply`. A connected minion answers as soon as it has forked a process for it; on two
-        # cores that install packages on four nodes this takes seconds.
+        # `pigsty apply`. A connected minion answers as soon as it has forked a process for it; on
+        # two cores that install packages on four nodes this takes seconds.
         "apply.presence": 10.0,
         # A minion without a connection can't answer; this is for one behind an address translation.
         "apply.stranger": 1.0,
@@ -84,9 +90,11 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "apply.ask": 15.0,
         # … and how many seconds without an answer or a progress event make a minion a lost one.
         "apply.silence": 60.0,
-        # A job's return is in the cache right after its event; a bus that lost the event costs this.
+        # A job's return is in the cache right after its event; a bus that lost the event costs
+        # this.
         "apply.look": 5.0,
-        # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is shown so.
+        # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is
+        # shown so.
         "status.request": 1.5,
     }
 )

@@ -2,8 +2,10 @@
 # node: every other node installs from here. Other infra nodes build theirs from the admin node's.
 {%- set pigsty = pillar['pigsty'] %}
 {%- set infra = pigsty['infra'] %}
-{%- if pigsty['meta']['id'] != pigsty['meta']['admin_ip'] %}
+
 include:
+  - node.dpkg
+{%- if pigsty['meta']['id'] != pigsty['meta']['admin_ip'] %}
   - node.repo
 {%- endif %}
 {%- if infra['repo']['enabled'] %}

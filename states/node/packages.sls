@@ -1,5 +1,7 @@
 # The baseline packages, then what depends on nothing but them.
-{%- set node = pillar['pigsty']['node'] %}
+include:
+  - node.dpkg
+{% set node = pillar['pigsty']['node'] %}
 node-packages:
   pkg.installed:
     - pkgs: {{ node['packages'] | tojson }}
@@ -18,7 +20,7 @@ node-environment:
 node-venv:
   virtualenv.managed:
     - name: {{ node['node_uv_env'] | tojson }}
-    - venv_bin: /usr/bin/python3 -m venv
+    - venv_bin: /usr/bin/python3
     - pip_pkgs: {{ node['node_pip_packages'].replace(',', ' ').split() | tojson }}
     - require:
       - pkg: node-packages
