@@ -176,6 +176,17 @@ def test_after_a_power_cut_the_same_disk_boots(private: Private) -> None:
     private.sandbox("exec", SECOND, "--", "test", "-e", "/var/lib/kept")
 
 
+def test_a_node_can_reboot_itself(private: Private) -> None:
+    before = cgroups.init_of(private.groups()[1])
+    private.sandbox("exec", SECOND, "--", "systemctl", "reboot")
+    wait_until(
+        lambda: cgroups.init_of(private.groups()[1]) not in (None, before),
+        "sandbox.poweroff",
+        "the node boots again",
+    )
+    wait_until(lambda: private.reaches(SECOND, FIRST), "sandbox.boot", "its network is up")
+
+
 def test_down_gives_everything_back_but_the_disks(private: Private) -> None:
     private.sandbox("down")
     assert private.left() == []

@@ -147,6 +147,17 @@ def test_the_launcher_joins_its_groups_before_it_becomes_the_program(tmp_path):
     assert {path.read_text(encoding="ascii") for path in joins} == {done.stdout}
 
 
+def test_the_launcher_starts_a_program_again_that_reboots(tmp_path):
+    marks = tmp_path / "marks"
+    script = (
+        f"import sys; marks = open({str(marks)!r}, 'a+'); marks.write('x'); marks.seek(0)\n"
+        f"sys.exit({launch.REBOOT} if len(marks.read()) < 3 else 0)"
+    )
+    words = [sys.executable, launch.__file__, "--", sys.executable, "-c", script]
+    subprocess.run(words, check=True)
+    assert marks.read_text(encoding="ascii") == "xxx"
+
+
 @pytest.fixture
 def hierarchies(tmp_path, monkeypatch):
     monkeypatch.setattr(cgroups, "ROOT", tmp_path)
