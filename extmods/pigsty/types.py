@@ -71,16 +71,18 @@ def coerce(value: Any, kind: str, catalogue: Catalogue, choices: tuple[Any, ...]
         catalogue: where the objects' fields stand.
         choices: the allowed values of an ``enum``.
     """
+    if kind == "any":
+        return value  # what a template makes has its type already
     if isinstance(value, str):
         return scalar(value, value not in NULLS, kind, choices)
     if isinstance(value, bool):
-        if kind in ("bool", "any") or kind in _INTS or kind == "float":
+        if kind == "bool" or kind in _INTS or kind == "float":
             return value
         if kind == "enum":
             return _enum("true" if value else "false", choices)
         return "true" if value else "false"
     if isinstance(value, int | float):
-        if kind in _INTS or kind in ("float", "any", "setting", "enum"):
+        if kind in _INTS or kind in ("float", "setting", "enum"):
             return value
         return value if kind == "bool" else str(value)
     if isinstance(value, list):
