@@ -61,7 +61,7 @@ class Deployment:
         return found
 
     def shared(self, ip: str) -> Mapping[str, Variable]:
-        """Return what a host's groups say, merged by precedence; the host's own words are not in it."""
+        """Return what a host's groups say, merged by precedence, without its own variables."""
         groups = self.inventory.hosts[ip].groups
         found = self._shared.get(groups)
         if found is None:
