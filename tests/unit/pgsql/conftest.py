@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+from pathlib import Path
 
 import pytest
 import yaml
@@ -70,3 +72,82 @@ def pillar(deployment):
         return pgsql.pillar(found, found.nodes[ip], SITE, platform.load())
 
     return compile_one
+
+
+EXTMODS = Path(__file__).resolve().parents[3] / "extmods"
+
+
+class Member:
+    """A member in memory: files, units and a Patroni, under the state modules of this project."""
+
+    def __init__(self, spec):
+        self.pillar = {"pigsty": {"pgsql": spec}}
+        self.opts = {"test": False}
+        self.texts = {}
+        self.units = {}
+        self.acts = []
+        self.stale = set()
+        self.loaded = []
+        self.live = None
+        self.salt = {
+            "pigsty_file.changes": self._changes,
+            "pigsty_file.converge": self._converge,
+            "pigsty_file.read": self.texts.get,
+            "pigsty_systemd.show": lambda unit: {unit: dict(self.units[unit])},
+            "pigsty_systemd.plan": self.load("_modules", "pigsty_systemd").plan,
+            "pigsty_systemd.enact": self._enact,
+            "pigsty_systemd.act": lambda verb, *units: self.acts.append((verb, *units)),
+            "pigsty_loaded.stale": lambda key, pid, paths: key in self.stale,
+            "pigsty_loaded.mark": self._mark,
+            "pigsty_patroni.live_role": lambda: self.live,
+        }
+
+    def load(self, kind, name):
+        """Import a loader file with this member's dunders."""
+        path = EXTMODS / kind / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"{kind}.{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.__pillar__, module.__opts__ = self.pillar, self.opts
+        if hasattr(self, "salt"):
+            module.__salt__ = self.salt
+        return module
+
+    def install(self, unit, active="inactive"):
+        """Have a unit, enabled as Debian's packages leave it."""
+        self.units[unit] = {
+            "LoadState": "loaded",
+            "ActiveState": active,
+            "UnitFileState": "enabled",
+            "MainPID": "1",
+        }
+
+    def _changes(self, files):
+        return {
+            file.path: {"diff": "differs"}
+            for file in files
+            if self.texts.get(file.path) != file.contents
+        }
+
+    def _converge(self, files):
+        found = self._changes(files)
+        self.texts.update({file.path: file.contents for file in files})
+        return found
+
+    def _enact(self, planned):
+        for unit, change in planned.items():
+            if "enabled" in change:
+                self.units[unit]["UnitFileState"] = change["enabled"]["new"]
+            if "active" in change:
+                self.units[unit]["ActiveState"] = change["active"]["new"]
+                self.acts.append((change["active"]["new"], unit))
+
+    def _mark(self, key, paths):
+        self.stale.discard(key)
+        self.loaded.append(key)
+
+
+@pytest.fixture
+def member(pillar):
+    """The declared primary of pg-test, a bare machine."""
+    return Member(pillar("10.1.1.11"))
