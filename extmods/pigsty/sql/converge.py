@@ -140,11 +140,10 @@ class _Run:
         absent = [name for name, role in self.wanted.roles.items() if role.absent]
         actual = snapshot.cluster(_one(main, snapshot.CLUSTER, absent))
         names = diff.to_read(self.wanted, actual)
-        schemas = diff.schemas_to_read(self.wanted)
 
         def contents(database: str) -> Contents:
-            with self.server.connect(database) as connection:
-                return snapshot.contents(_one(connection, snapshot.CONTENTS, schemas))
+            with closing(self.server.connect(database)) as connection:
+                return snapshot.contents(connection.execute(snapshot.CONTENTS), actual.roles)
 
         with self.server.impersonated(), ThreadPoolExecutor(READERS) as pool:
             return replace(

@@ -38,18 +38,6 @@ def to_read(wanted: Wanted, actual: Actual) -> list[str]:
     ]
 
 
-def schemas_to_read(wanted: Wanted) -> list[str]:
-    """Return the schemas that the plan depends on, in whichever database they are.
-
-    Not only a database's own: a copy starts with the schemas of the one that it is copied from.
-    """
-    names = {"public"}
-    for want in wanted.databases.values():
-        names |= {schema.name for schema in want.schemas}
-        names |= {extension.schema for extension in want.extensions if extension.schema}
-    return sorted(names)
-
-
 def _steps(wanted: Wanted, actual: Actual, today: date) -> Iterator[Step]:
     steps = list(roles.diff(wanted, actual, today))
     gone = {name for name, role in wanted.roles.items() if role.absent}

@@ -69,6 +69,7 @@ class Role:
         memberships: by the name of the role it is a member of.
         marks: what this system noted about it.
         bootstrap: it is the superuser that initdb made, whose attributes can't be changed.
+        oid: 0 for a declared one.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Role:
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
     bootstrap: bool = False
+    oid: int = 0
 
 
 @dataclass(frozen=True, slots=True)

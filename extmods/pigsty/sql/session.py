@@ -65,6 +65,7 @@ class Server:
                 dbname=database,
                 autocommit=True,
                 application_name="pigsty",
+                client_encoding="UTF8",
                 gssencmode="disable",
                 passfile=NO_FILE,
                 connect_timeout=int(DEADLINES["postgres.connect"]),

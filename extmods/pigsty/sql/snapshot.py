@@ -1,6 +1,6 @@
 """Read what exists: one query for the whole cluster, one for each database that is looked into.
 
-Each query returns a single JSON value, so that a thousand roles cost one round trip.
+The cluster's is a single JSON value, so that a thousand roles cost one round trip.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString
 
-from pigsty.sql import model
+from pigsty.sql import acl, model
 from pigsty.sql.model import (
     Actual,
     Contents,
@@ -69,26 +69,15 @@ SELECT json_build_object(
 )
 """
 
+#: Without parameters, functions and joins: what a new session has to look up for a query costs more
+#: than the query. Rows: kind, name, OID of what it belongs to, text, flag, OID.
 CONTENTS: LiteralString = """
-SELECT json_build_object(
-  'schemas', (
-    SELECT json_object_agg(nspname, json_build_array(
-             pg_get_userbyid(nspowner),
-             (SELECT json_agg(json_build_array(coalesce(g.rolname, 'public'), x.privilege_type))
-                FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) x
-                LEFT JOIN pg_authid g ON g.oid = x.grantee
-               WHERE x.grantee <> nspowner)))
-      FROM pg_namespace WHERE nspname = ANY (%s)),
-  'extensions', (
-    SELECT json_object_agg(extname, json_build_array(nspname, extversion, extrelocatable))
-      FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace),
-  'privileges', (
-    SELECT json_agg(json_build_array(pg_get_userbyid(defaclrole), defaclobjtype,
-             (SELECT json_agg(json_build_array(coalesce(g.rolname, 'public'), x.privilege_type))
-                FROM aclexplode(defaclacl) x LEFT JOIN pg_authid g ON g.oid = x.grantee
-               WHERE x.grantee <> defaclrole)))
-      FROM pg_default_acl WHERE defaclnamespace = 0)
-)
+SELECT 'schema', nspname::text, nspowner, nspacl::text, false, oid FROM pg_namespace
+UNION ALL
+SELECT 'extension', extname::text, extnamespace, extversion, extrelocatable, oid FROM pg_extension
+UNION ALL
+SELECT 'privileges', defaclobjtype::text, defaclrole, defaclacl::text, false, oid
+  FROM pg_default_acl WHERE defaclnamespace = 0
 """
 
 _ATTRIBUTES = (
@@ -131,22 +120,43 @@ def cluster(raw: Mapping[str, Any]) -> Actual:
     )
 
 
-def contents(raw: Mapping[str, Any]) -> Contents:
-    """Turn the answer to ``CONTENTS`` into types."""
+def contents(rows: Iterable[tuple[Any, ...]], roles: Mapping[str, Role]) -> Contents:
+    """Turn the rows of ``CONTENTS`` into types.
+
+    Args:
+        rows: what the query returned.
+        roles: the cluster's roles, by whose OIDs owners and grantors are named. One that came to
+            be after they were read is left out, with what it owns.
+    """
+    names = {role.oid: name for name, role in roles.items()}
+    schemas: dict[str, Schema] = {}
+    extensions: dict[str, tuple[int, str, bool]] = {}
     privileges: set[DefaultGrant] = set()
     touched: set[tuple[str, str]] = set()
-    for grantor, letter, acl in raw["privileges"] or ():
-        if letter not in _KINDS:
-            continue
-        kind = _KINDS[letter]
-        touched.add((grantor, kind))
-        privileges.update(DefaultGrant(grantor, kind, *grant) for grant in acl or ())
+    places: dict[int, str] = {}
+    for kind, name, of, text, flag, oid in rows:
+        if kind == "extension":
+            extensions[name] = (of, text, flag)
+        elif kind == "schema":
+            places[oid] = name
+            if of in names:
+                granted = acl.grants(text)
+                others = frozenset(Grant(*grant) for grant in granted if grant[0] != names[of])
+                schemas[name] = Schema(names[of], others)
+        elif name in _KINDS and of in names:
+            grantor, on = names[of], _KINDS[name]
+            touched.add((grantor, on))
+            privileges.update(
+                DefaultGrant(grantor, on, *grant)
+                for grant in acl.grants(text)
+                if grant[0] != grantor
+            )
     return Contents(
-        schemas={
-            name: Schema(owner, _grants(acl))
-            for name, (owner, acl) in (raw["schemas"] or {}).items()
+        schemas=schemas,
+        extensions={
+            name: Extension(places[schema], version, relocatable)
+            for name, (schema, version, relocatable) in extensions.items()
         },
-        extensions={name: Extension(*fields) for name, fields in (raw["extensions"] or {}).items()},
         privileges=frozenset(privileges),
         touched=frozenset(touched),
     )
@@ -201,6 +211,7 @@ def _role(entry: Mapping[str, Any], memberships: Mapping[str, Membership]) -> Ro
         memberships=memberships,
         marks=marks,
         bootstrap=entry["oid"] == _BOOTSTRAP_OID,
+        oid=entry["oid"],
     )
 
 
@@ -244,12 +255,8 @@ def _database(entry: Mapping[str, Any]) -> Database:
     )
     return Database(
         **{key: entry[key] for key in plain},
-        acl=_grants(entry["acl"]),
+        acl=frozenset(Grant(grantee, privilege) for grantee, privilege in entry["acl"] or ()),
         comment=entry["comment"] or "",
         parameters=parameters,
         marks=marks,
     )
-
-
-def _grants(acl: Iterable[tuple[str, str]] | None) -> frozenset[Grant]:
-    return frozenset(Grant(grantee, privilege) for grantee, privilege in acl or ())

@@ -616,3 +616,15 @@ def test_no_server(instance, inventory, pillar):
     declared = wanted.load(pillar(**inventory))
     with pytest.raises(session.Unreachable, match="doesn't accept"):
         converge.converge(declared, replace(instance.server, port=1), None)
+
+
+def test_names_that_need_quotes_everywhere(instance, inventory, settle):
+    """Accepted names whose privileges PostgreSQL writes in quotes."""
+    for name in ("My User", "a=b", "c,d", "e-f@g.h", "ü", "{x}", "%s"):
+        inventory["pg_users"].append({"name": name, "roles": ["dbrole_admin"]})
+        inventory["pg_databases"].append(
+            {"name": name, "owner": name, "revokeconn": True, "schemas": [{"name": name}]}
+        )
+    inventory["pg_default_privileges"] = ['GRANT SELECT ON TABLES TO "My User"']
+    inventory["pg_monitor_username"] = "mo ni=tor"
+    settle()
