@@ -135,10 +135,11 @@ def _users(etcd: Mapping[str, Any], client: Etcd, bare: bool, test: bool) -> dic
         left = _steps(etcd, client, "on", bare=False)
         if left:
             raise CommandExecutionError(f"done, but still different: {left[0].what}")
+        # While a cluster that the inventory no longer has still lives, every run looks again.
+        kept = render.leftovers(etcd["users"], client.roles())
         seen = {"digest": mark, "revision": client.auth_revision()}
-        text = json.dumps(seen, sort_keys=True)
-        stamp = File(render.STAMP, text, mode="0600", secret=True)
-        __salt__["pigsty_file.converge"]([stamp])
+        text = None if kept else json.dumps(seen, sort_keys=True)
+        __salt__["pigsty_file.converge"]([File(render.STAMP, text, mode="0600", secret=True)])
     return {"users": {"old": "", "new": [step.what for step in todo]}} if todo else {}
 
 
