@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pigsty import catalogue, topology
@@ -15,6 +17,8 @@ from pigsty.topology import Topology
 #: How the finding about a rule that failed itself begins; tests look for it.
 DEFECT = "a defect of pigsty, not of the inventory, in the rule"
 HELP = "please report it together with the inventory"
+#: What may be an address or a name in a message.
+WORD = re.compile(r"[\w.:-]*\w")
 _CACHE: dict[str, tuple[Topology, tuple[Finding, ...]]] = {}
 
 
@@ -63,12 +67,28 @@ def check(found: Topology) -> tuple[Finding, ...]:
         except Exception as error:  # a rule that stumbles must not hide what the others found
             name = f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
             findings.append(Finding("error", "", None, f"{DEFECT} {name}: {error!r}", HELP))
-    return _in_order(findings)
+    names = {node.name for node in found.nodes.values()} | {n.cluster for n in found.nodes.values()}
+    return _in_order(_once(findings, frozenset(names | set(found.nodes))))
+
+
+def _once(findings: Iterable[Finding], names: frozenset[str]) -> list[Finding]:
+    """Return findings each once, however many hosts or clusters share the line that they are about.
+
+    What a variable of ``all.vars`` does to a thousand hosts is one mistake, so of findings with the
+    same place that differ only in the names of hosts and clusters, the first stands for all.
+    """
+    groups: dict[tuple[str, int | None, str], list[Finding]] = {}
+    for finding in findings:
+        blank = WORD.sub(lambda word: "*" if word[0] in names else word[0], finding.message)
+        alike = groups.setdefault((finding.path, finding.line, blank), [])
+        if finding not in alike[-1:]:
+            alike.append(finding)
+    return [
+        replace(first, message=f"{first.message} (and {len(rest)} more like it)") if rest else first
+        for first, *rest in groups.values()
+    ]
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings sorted by line, each once."""
-    once: dict[tuple[str, int | None, str], Finding] = {}
-    for finding in findings:
-        once.setdefault((finding.path, finding.line, finding.message), finding)
-    return tuple(sorted(once.values(), key=lambda f: (f.line or 0, f.severity, f.path, f.message)))
+    """Return findings sorted by line."""
+    return tuple(sorted(findings, key=lambda f: (f.line or 0, f.severity, f.path, f.message)))

@@ -19,6 +19,8 @@ OTHER_MODULES = (
 WORD = re.compile(r"[A-Za-z_]\w*")
 #: Parameters whose value is a free form that no rule here describes.
 FREE = frozenset(("pg_pitr", "pg_rto_plan"))
+#: Parameters that may name what another parameter defines, besides the catalogue's choices.
+OPEN = frozenset(("pg_rto",))
 
 
 def names(ctx: Context) -> Iterator[Finding]:
@@ -61,7 +63,7 @@ def types(ctx: Context) -> Iterator[Finding]:
                     parameter.type,
                     value,
                     ctx.catalogue,
-                    choices=parameter.choices,
+                    choices=() if use.name in OPEN else parameter.choices,
                     secret=parameter.secret,
                 )
                 for problem in problems:

@@ -23,6 +23,9 @@ def check(
         home: the group, or the variable, that makes them belong together: where a missing number
             is reported.
     """
+    nodes = list(nodes)
+    numbers = [n for n in (ctx.number(node, name) for node in nodes) if n is not None]
+    free = max([0, *numbers]) + 1
     taken: dict[int, Node] = {}
     missing: list[Node] = []
     for node in nodes:
@@ -38,15 +41,10 @@ def check(
             other = taken[value]
             where = f"{other.ip} already (line {ctx.place(other, name).line})"
             text = f"duplicate {name}: {value} of {node.ip} in {what} belongs to {where}"
-            yield ctx.error(place, text, f"use {_free(taken, value)}")
+            yield ctx.error(place, text, f"use {free}")
         else:
             taken[value] = node
     for node in missing:
         text = f"{node.ip} in {what} has no {name}"
-        hint = f"add `{name}: {_free(taken, 0)}` to the host"
+        hint = f"add `{name}: {free}` to the host"
         yield ctx.error(ctx.member(node, home), text, hint)
-
-
-def _free(taken: Iterable[int], minimum: int) -> int:
-    """Return the number after the highest one that is taken."""
-    return max([*taken, minimum]) + 1
