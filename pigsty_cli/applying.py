@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import pigsty
 from pigsty import returns
+from pigsty.clients import extmods
 from pigsty.deadlines import DEADLINES
 from pigsty.returns import HostResult
 from pigsty.targets import Job, jobs
@@ -19,8 +21,10 @@ from pigsty_cli.saltapi import Published
 #: The executor that reports progress, synced from `extmods/_executors`.
 EXECUTOR = "pigsty_progress"
 #: One question that a minion answers without touching anything: is it there, does it run states
-#: already, and which of our modules does it have?
-PRESENCE = ("saltutil.is_running", "saltutil.list_extmods")
+#: already, and are its modules of ours those of this master?
+PRESENCE = ("saltutil.is_running", "pigsty_extmods.fingerprint")
+#: Where this master's modules are: the core package is a neighbour of the folders of each kind.
+EXTMODS = Path(pigsty.__file__).resolve().parents[1]
 _SYNC = ("saltutil.sync_all", "saltutil.refresh_modules")
 #: Copy what is new, and only then let the minion's main process read it, waiting until it has.
 _SYNC_ARGUMENTS = [
@@ -39,6 +43,7 @@ class Master(Bus, Protocol):
         arguments: Sequence[Any] = (),
         keywords: Mapping[str, Any] | None = None,
         executor: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> Published:
         """Start a job."""
 
@@ -78,13 +83,13 @@ class Presence:
         up: hosts whose minion answered.
         missing: the others, and why.
         busy: hosts that run states already, and which job.
-        bare: hosts that lack our modules.
+        stale: hosts that lack our modules, or have others than the master.
     """
 
     up: tuple[str, ...]
     missing: dict[str, str] = field(default_factory=dict)
     busy: dict[str, str] = field(default_factory=dict)
-    bare: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
 
 
 def presence(master: Master, hosts: Sequence[str], own: str) -> Presence:
@@ -112,7 +117,8 @@ def presence(master: Master, hosts: Sequence[str], own: str) -> Presence:
         elif host not in answers:
             found.missing[host] = f"its minion didn't answer within {deadline(host):g} s"
     found.busy = {h: text for h in found.up if (text := _busy(answers[h]))}
-    found.bare = tuple(host for host in found.up if _bare(answers[host]))
+    own_modules = extmods.fingerprint(EXTMODS, "_")
+    found.stale = tuple(h for h in found.up if _modules(answers[h]) != own_modules)
     return found
 
 
@@ -124,10 +130,9 @@ def _busy(answer: Any) -> str:
     )
 
 
-def _bare(answer: Any) -> bool:
-    synced = answer.get(PRESENCE[1]) if isinstance(answer, Mapping) else None
-    # A minion that has never synced has no folder to list, and says so with an error.
-    return not isinstance(synced, Mapping) or EXECUTOR not in (synced.get("executors") or ())
+def _modules(answer: Any) -> Any:
+    # A minion that has none of our modules says that there is no such function.
+    return answer.get(PRESENCE[1]) if isinstance(answer, Mapping) else None
 
 
 def repository_flag(topology: Topology) -> Path | None:
@@ -196,9 +201,8 @@ class Run:
         return self._in_order()
 
     def _synced(self, found: Presence) -> list[str]:
-        """Bring our modules to who lacks them; a highstate would, but only after it has begun."""
-        # Single SLS files don't sync by themselves, so their hosts always get what is new.
-        needy = found.up if self._plan.modules else found.bare
+        """Bring our modules to who lacks them: before the run, so that progress works in it too."""
+        needy = found.stale
         if not needy:
             return list(found.up)
         self._say(f"Bringing modules to {len(needy)} host{'s' if len(needy) > 1 else ''}.")
@@ -219,7 +223,7 @@ class Run:
             keywords = {"test": True} if self._plan.test else {}
             arguments = [",".join(job.states)] if job.states else []
             published = self._master.publish(
-                job.hosts, "state.apply", arguments, keywords, EXECUTOR
+                job.hosts, "state.apply", arguments, keywords, EXECUTOR, {"synced": True}
             )
             self.jids.update(dict.fromkeys(job.hosts, published.jid))
             started[published.jid] = job.hosts

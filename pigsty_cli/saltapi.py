@@ -104,6 +104,7 @@ class Master:
         arguments: Sequence[Any] = (),
         keywords: Mapping[str, Any] | None = None,
         executor: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> Published:
         """Start a job and return at once.
 
@@ -113,6 +114,7 @@ class Master:
             arguments: positional arguments.
             keywords: keyword arguments; for one function only.
             executor: the executor module that calls it, Salt's own if empty.
+            options: what that executor takes.
 
         Raises:
             SaltError: the master refused or didn't answer.
@@ -120,7 +122,9 @@ class Master:
         arg = list(arguments)
         if keywords:
             arg.append({**keywords, "__kwarg__": True})
-        options: dict[str, Any] = {"module_executors": [executor]} if executor else {}
+        more: dict[str, Any] = {}
+        if executor:
+            more = {"module_executors": [executor], "executor_opts": dict(options or {})}
         try:
             taken = self._client.pub(
                 list(hosts),
@@ -129,7 +133,7 @@ class Master:
                 tgt_type="list",
                 timeout=int(DEADLINES["apply.publish"]),
                 listen=True,
-                **options,
+                **more,
             )
         except Exception as error:
             raise SaltError(f"the Salt master didn't take the job: {error}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pigsty.clients import extmods
+from pigsty_cli import applying
 from pigsty_cli.saltapi import Event, Published
 
 META, ONE, TWO, THREE = (f"10.10.10.{n}" for n in (10, 11, 12, 13))
@@ -14,7 +16,10 @@ ALL = (META, ONE, TWO, THREE)
 GOOD = {"x_|-y_|-y_|-z": {"result": True, "changes": {}, "__run_num__": 0}}
 BAD = ["states didn't compile"]
 #: What an idle minion that has our modules says when asked who is there.
-SYNCED = {"saltutil.is_running": [], "saltutil.list_extmods": {"executors": ["pigsty_progress"]}}
+SYNCED = {
+    "saltutil.is_running": [],
+    "pigsty_extmods.fingerprint": extmods.fingerprint(applying.EXTMODS, "_"),
+}
 
 
 class Master:
@@ -36,6 +41,7 @@ class Master:
         arguments: Sequence[Any] = (),
         keywords: Mapping[str, Any] | None = None,
         executor: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> Published:
         self.published.append(
             {
@@ -44,6 +50,7 @@ class Master:
                 "arguments": list(arguments),
                 "keywords": dict(keywords or {}),
                 "executor": executor,
+                "options": dict(options or {}),
             }
         )
         return Published(str(len(self.published) - 1), frozenset(hosts) & self.accepted)

@@ -61,7 +61,7 @@ def test_one_question_tells_everything_and_touches_nothing() -> None:
     master = Master()
     applying.presence(master, ALL, META)
     functions = [sent["function"] for sent in master.published]
-    assert functions == [("saltutil.is_running", "saltutil.list_extmods")]
+    assert functions == [("saltutil.is_running", "pigsty_extmods.fingerprint")]
 
 
 def test_who_has_no_connection_is_not_waited_for() -> None:
@@ -109,14 +109,11 @@ def test_who_runs_states_already_is_named_with_the_job() -> None:
     assert applying.presence(master, ALL, META).busy == {ONE: "state.apply (job 42)"}
 
 
-@pytest.mark.parametrize(
-    "modules",
-    ["ERROR: no such directory", {}, {"states": ["pigsty_repo"]}, {"executors": []}, None],
-)
-def test_who_lacks_our_modules_is_bare(modules: Any) -> None:
+@pytest.mark.parametrize("modules", ["'pigsty_extmods.fingerprint' is not available.", "0f", None])
+def test_who_has_other_modules_than_the_master_is_stale(modules: Any) -> None:
     master = Master()
-    master.answers[ONE] = {"saltutil.is_running": [], "saltutil.list_extmods": modules}
-    assert applying.presence(master, ALL, META).bare == (ONE,)
+    master.answers[ONE] = {**SYNCED, "pigsty_extmods.fingerprint": modules}
+    assert applying.presence(master, ALL, META).stale == (ONE,)
 
 
 # -- what runs ----------------------------------------------------------------------------------
@@ -155,19 +152,23 @@ def test_when_the_repository_fails_nothing_else_is_begun(sandbox: topology.Topol
     assert "compile" in found[META].error
 
 
-def test_modules_are_synced_before_single_states_run(sandbox: topology.Topology) -> None:
+def test_only_hosts_with_other_modules_are_synced_and_before_the_run(
+    sandbox: topology.Topology,
+) -> None:
     master = Master()
-    run(master, plan(sandbox, "pgsql"))
-    functions = [sent["function"] for sent in master.published]
-    assert functions == [("saltutil.sync_all", "saltutil.refresh_modules"), "state.apply"]
-    assert master.applied == [(ALL, ["pgsql"])]
+    run(master, plan(sandbox, "pgsql"), Presence(up=ALL, stale=(TWO,)))
+    functions = [(sent["function"], sent["hosts"]) for sent in master.published]
+    assert functions == [
+        (("saltutil.sync_all", "saltutil.refresh_modules"), (TWO,)),
+        ("state.apply", ALL),
+    ]
 
 
-def test_only_bare_hosts_are_synced_before_a_highstate(sandbox: topology.Topology) -> None:
+def test_a_run_does_not_sync_what_was_compared(sandbox: topology.Topology) -> None:
     master = Master()
-    run(master, plan(sandbox), Presence(up=ALL, bare=(TWO,)))
-    assert master.published[0]["hosts"] == (TWO,)
-    assert master.applied == [(ALL, [])]
+    run(master, plan(sandbox))
+    assert [sent["function"] for sent in master.published] == ["state.apply"]
+    assert master.published[0]["options"] == {"synced": True}
 
 
 def test_a_host_that_takes_no_modules_is_lost_and_the_others_go_on(
@@ -175,7 +176,7 @@ def test_a_host_that_takes_no_modules_is_lost_and_the_others_go_on(
 ) -> None:
     master = Master()
     master.synced.remove(TWO)
-    found = run(master, plan(sandbox), Presence(up=ALL, bare=(TWO,)))
+    found = run(master, plan(sandbox), Presence(up=ALL, stale=(TWO,)))
     assert found[TWO].status == "lost"
     assert master.applied == [((META, ONE, THREE), [])]
 

@@ -131,6 +131,29 @@ def test_salts_compiler_is_as_before_afterwards(executor: ModuleType) -> None:
     assert Bus.sent[-1][0] == events.tag("apply.end")
 
 
+@pytest.mark.parametrize(
+    ("options", "syncs"), [({}, True), ({"synced": False}, True), ({"synced": True}, False)]
+)
+def test_modules_are_not_copied_again_when_they_were_compared(
+    executor: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, bool],
+    syncs: bool,
+) -> None:
+    copied = []
+    monkeypatch.setattr(salt.state.BaseHighState, "load_dynamic", lambda *a: copied.append(a))
+
+    def highstate(*_args: Any, **_kwargs: Any) -> None:
+        state: Any = object()
+        salt.state.BaseHighState.load_dynamic(state, {})
+
+    executor.execute({}, {**JOB, "executor_opts": options}, highstate, (), {})
+    assert bool(copied) is syncs
+    copied.clear()
+    highstate()
+    assert copied, "the next job of this process does as before"
+
+
 def test_a_dead_bus_does_not_harm_the_run(
     executor: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
