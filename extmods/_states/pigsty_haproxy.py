@@ -37,7 +37,12 @@ def services(
         prefix: file names that are the owner's even without its mark, for example ``pg-test-``.
         files: text of each file by name, for example ``{"pg-test-primary.cfg": "listen …"}``.
         owner: whose the files are; files of this owner that are not named are removed.
+
+    On a node whose inventory has HAProxy off, nothing is done.
     """
+    if not __pillar__["pigsty"]["node"]["haproxy"]["enabled"]:
+        off = "HAProxy is off on this node (haproxy_enabled)"
+        return {"name": name, "changes": {}, "result": True, "comment": off}
     return _converge(name, None, dict(files or {}), owner, prefix)
 
 

@@ -443,3 +443,9 @@ def test_a_reload_that_fails_says_why_and_is_not_taken_for_loaded(master, tmp_pa
     with pytest.raises(CommandExecutionError, match=r"failed: .*cannot bind socket"):
         master.reload()
     assert not (tmp_path / "loaded").exists()
+
+
+def test_services_of_a_node_without_haproxy(machine, state):
+    machine.node(haproxy={"enabled": False})
+    assert machine.converges(state.services, prefix="x-", files={"x-1.cfg": "listen x\n"}) == {}
+    assert machine.files.texts == {}
