@@ -51,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     pgsql.vip,
     pgsql.listen,
     pgsql.sharing,
+    pgsql.version,
     pgsql.backup,
     patroni.plans,
     patroni.preset,

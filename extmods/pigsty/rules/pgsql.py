@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from pigsty import platform
 from pigsty.findings import Finding
 from pigsty.rules import sequences
 from pigsty.rules.context import Context
@@ -147,6 +148,19 @@ def sharing(ctx: Context) -> Iterator[Finding]:
                 node = next(n for n in nodes if ctx.declared(n, parameter))
                 hint = "set it once, in the vars of the group"
                 yield ctx.error(ctx.place(node, parameter), text, hint)
+
+
+def version(ctx: Context) -> Iterator[Finding]:
+    """Warn of a version that the reference platform lacks, unless there is a repository for it."""
+    known = platform.load().modules["pgsql"]["versions"]
+    for cluster, nodes in ctx.clusters("pg_cluster").items():
+        wanted = ctx.number(nodes[0], "pg_version")
+        if wanted is None or wanted in known or ctx.value(nodes[0], "repo_upstream"):
+            continue
+        brought = ", ".join(map(str, known))
+        text = f"PostgreSQL {wanted} of cluster {cluster} is no part of {platform.REFERENCE}"
+        hint = f"use {brought}, or name a repository that has it in repo_upstream"
+        yield ctx.warning(ctx.place(nodes[0], "pg_version"), text, hint)
 
 
 def backup(ctx: Context) -> Iterator[Finding]:
