@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import subprocess
 from pathlib import Path
 
-from salt.exceptions import CommandExecutionError
-
-from pigsty.deadlines import DEADLINES, wait_until
+from pigsty.deadlines import wait_until
 from pigsty.render import dpkg
 
 __virtualname__ = "pigsty_dpkg"
@@ -68,9 +64,12 @@ def finish() -> None:
 
         salt-call pigsty_dpkg.finish
     """
-    _run("dpkg", "--force-confold", "--force-confdef", "--configure", "--pending", check=False)
-    keep = ("-o", "DPkg::Options::=--force-confold", "-o", "DPkg::Options::=--force-confdef")
-    _run("apt-get", "--yes", *keep, "--fix-broken", "install")
+    force = ("--force-confold", "--force-confdef")
+    # What can't be configured for lack of another package is apt's matter.
+    __salt__["pigsty_command.problem"](["dpkg", *force, "--configure", "--pending"], "node.dpkg")
+    options = [part for option in force for part in ("-o", f"DPkg::Options::={option}")]
+    command = ["apt-get", "--yes", *options, "--fix-broken", "install"]
+    __salt__["pigsty_command.run"](command, "node.dpkg")
 
 
 def _unlocked() -> bool:
@@ -84,22 +83,3 @@ def _unlocked() -> bool:
         except OSError:
             continue
     return True
-
-
-def _run(*command: str, check: bool = True) -> None:
-    """Run a program that asks no questions."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            timeout=DEADLINES["node.dpkg"],
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise CommandExecutionError(f"{command[0]}: {err}") from err
-    if check and done.returncode:
-        raise CommandExecutionError(f"{command[0]}: {(done.stderr or done.stdout).strip()[-800:]}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,31 +49,16 @@ def check(main: str, files: Mapping[str, str]) -> str:
 
     CLI Example: called by states.
     """
-    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    if program is None:
-        return "haproxy is not installed"
     # The folder is readable by root only (mkdtemp), because the main file holds a password.
-    stage = Path(tempfile.mkdtemp(prefix="pigsty-haproxy-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="pigsty-haproxy-") as folder:
+        stage = Path(folder)
         (stage / "conf.d").mkdir()
         (stage / "haproxy.cfg").write_text(main, encoding="utf-8")
         for name, contents in files.items():
             (stage / "conf.d" / name).write_text(contents, "utf-8", errors="surrogateescape")
-        done = subprocess.run(
-            [program, "-c", "-f", str(stage / "haproxy.cfg"), "-f", str(stage / "conf.d")],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINES["node.command"],
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {DEADLINES['node.command']:g} s (deadline node.command)"
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    if done.returncode == 0:
-        return ""
-    said = (done.stderr + done.stdout).replace(str(stage), "/etc/haproxy").strip()
-    return said or f"haproxy -c ended with {done.returncode}"
+        command = ["haproxy", "-c", "-f", f"{stage}/haproxy.cfg", "-f", f"{stage}/conf.d"]
+        said: str = __salt__["pigsty_command.problem"](command)
+    return said.replace(folder, "/etc/haproxy")
 
 
 def need(status: Mapping[str, str]) -> str:

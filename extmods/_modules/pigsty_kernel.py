@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
-from pigsty.deadlines import DEADLINES
 from pigsty.render import sysctl
 
 __virtualname__ = "pigsty_kernel"
@@ -145,7 +143,8 @@ def missing(modules: Iterable[str]) -> list[str]:
         return []
     found = []
     for name in absent:
-        if _modprobe("--dry-run", name):
+        command = ["/usr/sbin/modprobe", "--dry-run", name]
+        if __salt__["pigsty_command.problem"](command):
             __salt__["pigsty_note.add"]("kernel modules", f"{name} (not part of this kernel)")
         else:
             found.append(name)
@@ -165,26 +164,7 @@ def load(modules: Iterable[str]) -> None:
         salt-call pigsty_kernel.load '[ip_vs]'
     """
     for name in modules:
-        problem = _modprobe(name)
-        if problem:
-            raise CommandExecutionError(f"kernel module {name}: {problem}")
-
-
-def _modprobe(*arguments: str) -> str:
-    """Run modprobe; return what it has against it, empty when it succeeds."""
-    try:
-        done = subprocess.run(
-            ["/usr/sbin/modprobe", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINES["node.command"],
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        return str(err)
-    return (
-        done.stderr.strip() or f"modprobe ended with {done.returncode}" if done.returncode else ""
-    )
+        __salt__["pigsty_command.run"](["/usr/sbin/modprobe", name])
 
 
 def _read(path: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pwd
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty.convergence import converge
-from pigsty.deadlines import DEADLINES
 from pigsty.render.files import Directory, File, text, with_block
 
 __virtualname__ = "pigsty_admin"
@@ -110,17 +108,8 @@ def _generated(admin: dict[str, Any]) -> list[File]:
 
 def _check_sudoers(rule: str) -> None:
     """Refuse a rule that sudo can't read: one broken file there stops all of sudo."""
-    if not Path("/usr/sbin/visudo").exists():
-        raise CommandExecutionError("sudo is not installed")
     with tempfile.NamedTemporaryFile("w", prefix="pigsty-sudoers-") as staged:
         staged.write(rule)
         staged.flush()
-        done = subprocess.run(
-            ["/usr/sbin/visudo", "--check", "--quiet", f"--file={staged.name}"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINES["node.command"],
-        )
-    if done.returncode:
-        raise CommandExecutionError(f"sudo refuses the rule: {done.stderr.strip()}")
+        command = ["/usr/sbin/visudo", "--check", "--quiet", f"--file={staged.name}"]
+        __salt__["pigsty_command.run"](command)

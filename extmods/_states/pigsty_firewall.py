@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
 from pigsty.convergence import converge
-from pigsty.deadlines import DEADLINES
 from pigsty.render import firewall
 from pigsty.render.files import File
 
@@ -57,7 +55,8 @@ def filtered(name: str) -> dict[str, Any]:
             __salt__["pigsty_file.converge"](files)
             __salt__["pigsty_systemd.act"]("daemon-reload")
             return
-        _check(rules)
+        # Rules that nftables refuses are not even written.
+        __salt__["pigsty_command.run"](["/usr/sbin/nft", "--check", "--file", "-"], stdin=rules)
         if firewall.RULES in changes and "active" not in services.get(unit, {}):
             __salt__["pigsty_systemd.owe"](unit, "reload")
         __salt__["pigsty_file.converge"](files)
@@ -68,20 +67,3 @@ def filtered(name: str) -> dict[str, Any]:
 
     errors = (CommandExecutionError,)
     return converge(name, "the packet filter", plan, act, test=__opts__["test"], errors=errors)
-
-
-def _check(rules: str) -> None:
-    """Refuse rules that nftables refuses."""
-    try:
-        done = subprocess.run(
-            ["/usr/sbin/nft", "--check", "--file", "-"],
-            input=rules,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINES["node.command"],
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise CommandExecutionError(f"nft: {err}") from err
-    if done.returncode:
-        raise CommandExecutionError(f"nftables refuses the rules: {done.stderr.strip()}")

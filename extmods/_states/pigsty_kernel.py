@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
 from pigsty.convergence import converge
-from pigsty.deadlines import DEADLINES
 from pigsty.render import sysctl
 from pigsty.render.files import File
 
@@ -70,9 +68,9 @@ def tuned(name: str) -> dict[str, Any]:
         if "transparent huge pages" in changes:
             _POLICY.write_text("never")
         if "swap" in changes:
-            _run("/usr/sbin/swapoff", "--all")
+            __salt__["pigsty_command.run"](["/usr/sbin/swapoff", "--all"])
         if BOOT in changes:
-            _run("/usr/sbin/update-grub")
+            __salt__["pigsty_command.run"](["/usr/sbin/update-grub"], "node.systemctl")
 
     errors = (CommandExecutionError, OSError)
     return converge(name, "the kernel", plan, act, test=__opts__["test"], errors=errors)
@@ -127,19 +125,3 @@ def _swap() -> dict[str, str]:
         __salt__["pigsty_note.add"]("swap", "it belongs to the host of this container")
         return {}
     return {"old": ", ".join(devices), "new": "off"} if devices else {}
-
-
-def _run(*command: str) -> None:
-    """Run a program within its deadline."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINES["node.systemctl"],
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise CommandExecutionError(f"{command[0]}: {err}") from err
-    if done.returncode:
-        raise CommandExecutionError(f"{command[0]}: {done.stderr.strip() or done.returncode}")

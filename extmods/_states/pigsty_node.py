@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty.convergence import converge
-from pigsty.deadlines import DEADLINES
 from pigsty.render import hosts as render
 from pigsty.render.files import Directory, File, text, with_block
 
@@ -133,7 +131,7 @@ def trusts_ca(name: str) -> dict[str, Any]:
 
     def act(_: dict[str, Any]) -> None:
         __salt__["pigsty_file.converge"](files)
-        _run(*trust["command"])
+        __salt__["pigsty_command.run"](trust["command"])
 
     return _converge(name, "the trust in our CA", plan, act)
 
@@ -211,19 +209,3 @@ def _files(name: str, subject: str, files: Callable[[], list[File | Directory]])
         lambda: __salt__["pigsty_file.changes"](files()),
         lambda _: __salt__["pigsty_file.converge"](files()),
     )
-
-
-def _run(*command: str) -> None:
-    """Run a program within its deadline."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINES["node.systemctl"],
-        )
-    except subprocess.TimeoutExpired as err:
-        raise CommandExecutionError(f"{command[0]}: {err}") from err
-    if done.returncode:
-        raise CommandExecutionError(f"{command[0]}: {done.stderr.strip() or done.returncode}")

@@ -351,22 +351,21 @@ def test_present_skips_what_haproxy_skips(loader, tmp_path, monkeypatch):
     assert list(module.present()) == ["a.cfg"]
 
 
-def test_a_check_leaves_no_copy_of_the_password(loader, tmp_path, monkeypatch):
+def test_a_check_sees_the_whole_and_leaves_no_copy_of_the_password(loader, tmp_path, monkeypatch):
     module = loader("_modules", "pigsty_haproxy")
-    program = tmp_path / "haproxy"
-    program.write_text('#!/bin/sh\ncat "$3" >&2\necho "[$5/x.cfg:1] bad" >&2\nexit 1\n')
-    program.chmod(0o755)
-    monkeypatch.setattr(module.shutil, "which", lambda name, path: str(program))
     monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
-    said = module.check("main\n", {"x.cfg": "y"})
-    assert said == "main\n[/etc/haproxy/conf.d/x.cfg:1] bad"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["haproxy"]
 
+    def problem(command):
+        assert command[:3] == ["haproxy", "-c", "-f"]
+        (stage,) = tmp_path.iterdir()
+        assert stage.stat().st_mode & 0o077 == 0
+        assert Path(command[3]).read_text() == "main\n"
+        assert [file.name for file in Path(command[5]).iterdir()] == ["x.cfg"]
+        return f"[{command[5]}/x.cfg:1] bad"
 
-def test_a_check_without_haproxy_says_so(loader, monkeypatch):
-    module = loader("_modules", "pigsty_haproxy")
-    monkeypatch.setattr(module.shutil, "which", lambda name, path: None)
-    assert module.check("", {}) == "haproxy is not installed"
+    module.__salt__ = {"pigsty_command.problem": problem}
+    assert module.check("main\n", {"x.cfg": "y"}) == "[/etc/haproxy/conf.d/x.cfg:1] bad"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_without_the_folder_needs_a_restart(loader, tmp_path, monkeypatch):

@@ -135,17 +135,17 @@ def test_systemd_resolved_gets_a_drop_in(machine, resolver, tmp_path):
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\nBBBB\n-----END CERTIFICATE-----\n"
 
 
-def test_trust_is_complete_only_with_the_bundle(machine, node, monkeypatch):
+def test_trust_is_complete_only_with_the_bundle(machine, node):
     machine.pillar["pigsty"]["meta"]["ca"] = PEM
     trust = {"anchor": "/anchor.crt", "bundle": "/bundle", "command": ["update"]}
     machine.node(trust=trust)
 
-    def run(*command):
-        assert command == ("update",)
+    def run(command):
+        assert command == ["update"]
         # Other programs wrap the text differently.
         machine.files.texts["/bundle"] = "# others\n" + PEM.replace("AAAA\nBBBB", "AAAABBBB")
 
-    monkeypatch.setattr(node, "_run", run)
+    machine.salt["pigsty_command.run"] = run
     assert set(machine.converges(node.trusts_ca)) == {"/etc/pki/ca.crt", "/anchor.crt", "bundle"}
     machine.files.texts["/bundle"] = "# others\n"
     assert set(machine.converges(node.trusts_ca)) == {"bundle"}
@@ -395,9 +395,9 @@ def test_a_keepalived_of_somebody_else_is_left_alone(machine, vip):
 
 
 @pytest.fixture
-def filtered(machine, monkeypatch):
+def filtered(machine):
     module = machine.module("_states", "pigsty_firewall")
-    monkeypatch.setattr(module, "_check", lambda rules: None)
+    machine.salt["pigsty_command.run"] = lambda command, stdin: None
     real = machine.units.act
 
     def act(verb, *units):

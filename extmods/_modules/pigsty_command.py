@@ -1,0 +1,81 @@
+"""Programs of the machine, each run within its deadline and without a question to anybody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.deadlines import DEADLINES
+
+__virtualname__ = "pigsty_command"
+
+#: What is kept of a program's words for an error.
+_LONGEST = 1500
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def problem(command: Sequence[str], deadline: str = "node.command", stdin: str = "") -> str:
+    """Run a program and return what is wrong with it, empty when it succeeds.
+
+    Secrets go to ``stdin`` or into a file, never into the command: every user may read that.
+
+    Args:
+        command: program and arguments.
+        deadline: a name in :data:`pigsty.deadlines.DEADLINES`.
+        stdin: what the program reads.
+
+    Returns:
+        The end of what it says, or why it could not run.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_command.problem '[/usr/sbin/visudo, --check]'
+    """
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    # A program that is not in our own PATH (a minion may run with a short one).
+    environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env=environment,
+            input=stdin,
+            timeout=DEADLINES[deadline],
+        )
+    except FileNotFoundError:
+        return f"{command[0]} is not installed"
+    except subprocess.TimeoutExpired:
+        return f"not within {DEADLINES[deadline]:g} s (deadline {deadline})"
+    if done.returncode == 0:
+        return ""
+    said = (done.stderr.strip() or done.stdout.strip())[-_LONGEST:]
+    return said or f"it ended with {done.returncode}"
+
+
+def run(command: Sequence[str], deadline: str = "node.command", stdin: str = "") -> None:
+    """Run a program that has to succeed; see :func:`problem`.
+
+    Raises:
+        CommandExecutionError: it did not; the text holds its own words.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_command.run '[/usr/sbin/update-ca-certificates]'
+    """
+    failed = problem(command, deadline, stdin)
+    if failed:
+        raise CommandExecutionError(f"{command[0]}: {failed}")

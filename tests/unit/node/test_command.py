@@ -1,0 +1,52 @@
+"""Programs: what they say, and what becomes of those that fail or hang."""
+
+from __future__ import annotations
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+
+@pytest.fixture
+def command(loader):
+    return loader("_modules", "pigsty_command")
+
+
+def test_success_says_nothing(command):
+    assert command.problem(["true"]) == ""
+    command.run(["sh", "-c", "echo noise; echo noise >&2"])
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo out; echo why >&2; exit 3", "why"),
+        ("echo only this; exit 1", "only this"),
+        ("exit 7", "it ended with 7"),
+    ],
+)
+def test_a_failure_has_its_words(command, script, said):
+    assert command.problem(["sh", "-c", script]) == said
+    with pytest.raises(CommandExecutionError, match=f"sh: {said}"):
+        command.run(["sh", "-c", script])
+
+
+def test_long_words_are_cut_at_the_front(command):
+    said = command.problem(["sh", "-c", "seq 10000; echo the end; exit 1"])
+    assert said.endswith("the end") and len(said) < 2000
+
+
+def test_a_program_that_is_not_there(command):
+    assert command.problem(["no-such-program"]) == "no-such-program is not installed"
+
+
+def test_a_program_that_hangs_has_a_deadline(command, monkeypatch):
+    monkeypatch.setattr(command, "DEADLINES", {"node.command": 0.1})
+    assert "deadline node.command" in command.problem(["sleep", "5"])
+
+
+def test_nobody_is_asked(command):
+    # Nothing to read: a question would end at once instead of hanging.
+    assert (
+        command.problem(["sh", "-c", "read answer || { echo no answer; exit 1; }"]) == "no answer"
+    )
+    assert command.problem(["grep", "-q", "secret"], stdin="a secret\n") == ""
