@@ -25,6 +25,8 @@ FORMS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
     re.DOTALL,
 )
+#: The password in a URL.
+URL = re.compile(r"(://[^\s:/@]*:)[^\s@/]+(?=@)")
 #: Below this length a secret is masked under its own name, and in texts only where a password would
 #: stand (``user:secret@host``, ``"secret"``, ``password=secret``): "test" is also a word.
 SHORTEST = 8
@@ -92,7 +94,7 @@ def _mask(data: Any, pattern: re.Pattern[str] | None, names: frozenset[str]) -> 
     if isinstance(data, (list, tuple)):
         return [_mask(entry, pattern, names) for entry in data]
     if isinstance(data, str):
-        text = FORMS.sub(MASK, data)
+        text = URL.sub(rf"\1{MASK}", FORMS.sub(MASK, data))
         return pattern.sub(MASK, text) if pattern else text
     return data
 

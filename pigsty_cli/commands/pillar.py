@@ -78,7 +78,7 @@ def _address(topology: Topology, host: str) -> str:
     named = [node.ip for node in topology.nodes.values() if node.name == host]
     if len(named) == 1:
         return named[0]
-    from pigsty.rules.values import nearest
+    from pigsty.rules.scalars import nearest
 
     near = nearest(host, [*topology.nodes, *(n.name for n in topology.nodes.values() if n.name)])
     hint = f"; did you mean {near}?" if near else ""

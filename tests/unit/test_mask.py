@@ -57,6 +57,11 @@ def test_verifiers_and_private_keys_are_hidden_by_their_form() -> None:
     assert hidden == {"a": f'"u" "{MASK}"', "b": f"x\n{MASK}\ny", "c": MASK}
 
 
+def test_a_password_in_a_url_is_hidden() -> None:
+    assert mask({"url": "postgres://u:pass@h:5432/db"}) == {"url": f"postgres://u:{MASK}@h:5432/db"}
+    assert mask({"url": "https://10.10.10.10:443/a@b"}) == {"url": "https://10.10.10.10:443/a@b"}
+
+
 def test_certificates_are_public() -> None:
     certificate = "-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"
     assert mask({"ca": certificate}) == {"ca": certificate}

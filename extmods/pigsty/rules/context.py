@@ -13,7 +13,7 @@ from pigsty.catalogue import Catalogue, Parameter
 from pigsty.errors import InventoryError
 from pigsty.findings import Finding, Severity
 from pigsty.inventory import Group, Host, Variable
-from pigsty.rules import values
+from pigsty.rules.scalars import is_number
 from pigsty.topology import Node, Topology
 
 
@@ -136,7 +136,7 @@ class Context:
     def number(self, node: Node, name: str) -> int | None:
         """Return an integer parameter, None when it is unset or of another type."""
         value = self.value(node, name)
-        return value if values.is_number(value) else None
+        return value if is_number(value) else None
 
     def flag(self, node: Node, name: str) -> bool:
         """Return a boolean parameter, False when it is unset or of another type."""

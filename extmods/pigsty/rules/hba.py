@@ -16,8 +16,8 @@ from pigsty.render.hba import (
     Context as HbaContext,
 )
 from pigsty.rules.context import Context, Place
+from pigsty.rules.scalars import nearest, quote
 from pigsty.rules.values import check as check_value
-from pigsty.rules.values import nearest, quote
 
 #: Parameter, and whether its rules are PgBouncer's.
 PARAMETERS = {

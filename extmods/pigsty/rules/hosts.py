@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context, Place
-from pigsty.rules.values import address, show
+from pigsty.rules.scalars import address, show
 
 #: What makes a host a member of a cluster; a host has at most one cluster of each kind.
 IDENTITIES = ("pg_cluster", "redis_cluster", "minio_cluster")

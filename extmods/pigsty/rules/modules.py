@@ -8,7 +8,7 @@ from pigsty.findings import Finding
 from pigsty.pillar import BUILT
 from pigsty.rules import sequences
 from pigsty.rules.context import Context
-from pigsty.rules.values import address, quote, show
+from pigsty.rules.scalars import address, quote, show
 from pigsty.topology import Node
 
 #: Module -> the variable that names its clusters, and the one that numbers its members.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context
-from pigsty.rules.values import address, is_number, quote
+from pigsty.rules.scalars import address, is_number, quote
 from pigsty.topology import Node
 
 HOSTNAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)

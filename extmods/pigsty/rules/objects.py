@@ -10,7 +10,7 @@ from pigsty.errors import PigstyError
 from pigsty.findings import Finding
 from pigsty.rules.context import Context, Place
 from pigsty.rules.extensions import EXTENSIONS, PREDEFINED_ROLES
-from pigsty.rules.values import nearest, quote
+from pigsty.rules.scalars import nearest, quote
 from pigsty.sql.desired import privilege
 from pigsty.topology import Node
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context, Place
-from pigsty.rules.values import INTERVAL, is_number, nearest, quote, show
+from pigsty.rules.scalars import INTERVAL, is_number, nearest, quote, show
 
 #: The entries of a plan, in order: times of Patroni in seconds, then those of HAProxy's checks.
 FIELDS = (

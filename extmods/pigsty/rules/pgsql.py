@@ -10,7 +10,7 @@ from pigsty import platform
 from pigsty.findings import Finding
 from pigsty.rules import sequences
 from pigsty.rules.context import Context
-from pigsty.rules.values import address, quote
+from pigsty.rules.scalars import address, quote
 from pigsty.topology import Node
 
 #: The name becomes a DNS label, an etcd user, a stanza and part of file names.

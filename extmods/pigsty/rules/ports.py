@@ -8,7 +8,7 @@ from typing import Any
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context, Place
-from pigsty.rules.values import is_number
+from pigsty.rules.scalars import is_number
 from pigsty.topology import Node
 
 #: Module -> (parameter of the port, what listens there, the parameter that must be true).

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context
-from pigsty.rules.values import is_number
+from pigsty.rules.scalars import is_number
 from pigsty.topology import Node
 
 

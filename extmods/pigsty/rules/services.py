@@ -10,7 +10,7 @@ from jmespath.exceptions import JMESPathError
 
 from pigsty.findings import Finding
 from pigsty.rules.context import Context, Place
-from pigsty.rules.values import address, is_number, quote, show
+from pigsty.rules.scalars import address, is_number, quote, show
 from pigsty.topology import Node
 
 #: A member, to see whether an expression selects members at all.
