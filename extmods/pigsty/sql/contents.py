@@ -12,19 +12,21 @@ from dataclasses import dataclass, field, replace
 
 from psycopg.sql import Composed
 
-from pigsty.sql import names, roles, snapshot
+from pigsty.sql import lookup, names, roles, snapshot
 from pigsty.sql import statements as sql
 from pigsty.sql.change import Change, Note, Refusal, Step
 from pigsty.sql.databases import acl_changes
 from pigsty.sql.desired import PRIVILEGES
 from pigsty.sql.model import (
     ADMIN_ROLE,
+    MONITOR,
     PUBLIC,
     Actual,
     Contents,
     DefaultGrant,
     Extension,
     Grant,
+    Lookup,
     Object,
     Schema,
     Wanted,
@@ -59,6 +61,8 @@ class Differ:
             yield from self._default_privileges(grantor)
         yield from self._schemas()
         yield from self._public()
+        if self.wanted.auth_query:
+            yield from self._lookup()
         for extension in self.want.extensions:
             yield from self._extension(extension)
         for schema in self.want.schemas:
@@ -209,6 +213,32 @@ class Differ:
                 grants |= {Grant(grantee, privilege) for privilege in due}
         schemas = {**self.after.schemas, "public": Schema(have.owner, frozenset(grants))}
         self.after = replace(self.after, schemas=schemas)
+
+    # PgBouncer's function.
+
+    def _lookup(self) -> Iterator[Step]:
+        have = self.after.lookup
+        due = Lookup(lookup.SOURCE, frozenset({self.wanted.monitor}))
+        if have == due:
+            return
+        if MONITOR not in self.after.schemas:
+            yield self._created_schema(MONITOR, "")
+        # A new function can be called by whom the default privileges name: too many for this one.
+        granted = snapshot.privileges_of(self.after, self.wanted.dbsu)
+        callers = {grant.grantee for grant in granted if grant.on == "functions"}
+        extra = (have.callers if have else frozenset(callers)) - due.callers
+        what = "created" if have is None else "definition"
+        if have and have.source == due.source:
+            what = "callers"
+        yield Change(
+            self._about("function", f"{MONITOR}.{lookup.NAME}"),
+            what,
+            ", ".join(sorted(have.callers)) if have and what == "callers" else None,
+            self.wanted.monitor if what == "callers" else True,
+            lookup.statements(self.wanted.monitor, sorted(extra)),
+            self.want.name,
+        )
+        self.after = replace(self.after, lookup=due)
 
     # Extensions.
 

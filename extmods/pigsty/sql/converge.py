@@ -38,7 +38,7 @@ _Connection = psycopg.Connection[tuple[object, ...]]
 Baseline = Callable[[Server, str, str], None]
 
 
-class Interrupted(PigstyError):
+class _Interrupted(PigstyError):
     """The server stopped leading, or stopped altogether, while it was written to."""
 
 
@@ -78,7 +78,6 @@ def converge(
 
     Raises:
         Unreachable: the server doesn't answer.
-        Interrupted: it stopped leading, or stopped, while it was written to.
         DeadlineExceeded: another run holds the lock.
     """
     run = _Run(wanted, server, baseline, today or datetime.now(UTC).date())
@@ -111,17 +110,25 @@ class _Run:
         if test:
             self.done.extend(plan.changes)
         elif plan.changes:
-            self.write(main, plan.changes)
-            left = self.remaining(main)
-            # What could only be seen now: the contents of a database that was closed before.
-            if late := [change for change in left if change.object not in _objects(plan.changes)]:
-                self.write(main, late)
-                left = self.remaining(main)
-            for change in left:
-                self.failures.setdefault(
-                    str(change.object), f"{change.what} did not last: it was changed back meanwhile"
-                )
+            try:
+                self.write_all(main, plan.changes)
+            except _Interrupted as error:
+                self.failures["the run"] = str(error)
         return Outcome(changes=report(self.done), failures=self.failures, notes=notes)
+
+    def write_all(self, main: _Connection, changes: Iterable[Change]) -> None:
+        """Write, and read back."""
+        self.write(main, changes)
+        left = self.remaining(main)
+        # What could only be seen now: the contents of a database that was closed before.
+        planned = {change.object for change in changes}
+        if late := [change for change in left if change.object not in planned]:
+            self.write(main, late)
+            left = self.remaining(main)
+        for change in left:
+            self.failures.setdefault(
+                str(change.object), f"{change.what} did not last: it was changed back meanwhile"
+            )
 
     def remaining(self, main: _Connection) -> list[Change]:
         return [
@@ -140,15 +147,21 @@ class _Run:
         absent = [name for name, role in self.wanted.roles.items() if role.absent]
         actual = snapshot.cluster(_one(main, snapshot.CLUSTER, absent))
         names = diff.to_read(self.wanted, actual)
+        query = snapshot.CONTENTS_AND_LOOKUP if self.wanted.auth_query else snapshot.CONTENTS
 
-        def contents(database: str) -> Contents:
-            with closing(self.server.connect(database)) as connection:
-                return snapshot.contents(connection.execute(snapshot.CONTENTS), actual.roles)
+        def contents(database: str) -> Contents | None:
+            try:
+                with closing(self.server.connect(database)) as connection:
+                    return snapshot.contents(connection.execute(query), actual.roles)
+            except (psycopg.Error, Unreachable, UnicodeError) as error:
+                # One database that nobody can enter doesn't keep the others from what they need.
+                reason = text(error) if isinstance(error, psycopg.Error) else str(error)
+                self.failures[f"database {database}"] = reason
+                return None
 
         with self.server.impersonated(), ThreadPoolExecutor(READERS) as pool:
-            return replace(
-                actual, contents=dict(zip(names, pool.map(contents, names), strict=True))
-            )
+            found = zip(names, pool.map(contents, names), strict=True)
+            return replace(actual, contents={name: one for name, one in found if one})
 
     # Writing.
 
@@ -191,14 +204,10 @@ class _Run:
         """Note an object's failure; end the run if the server leads no more or is gone."""
         reason = text(error) if isinstance(error, psycopg.Error) else str(error)
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-            raise Interrupted(f"the server stopped leading at {about}: {_GOES_ON}") from None
+            raise _Interrupted(f"the server stopped leading at {about}: {_GOES_ON}") from None
         if main.closed:
-            raise Interrupted(f"the server went away at {about} ({reason}): {_GOES_ON}") from None
+            raise _Interrupted(f"the server went away at {about} ({reason}): {_GOES_ON}") from None
         self.failures[str(about)] = reason
-
-
-def _objects(changes: Iterable[Change]) -> set[Object]:
-    return {change.object for change in changes}
 
 
 def _lock(connection: _Connection) -> None:

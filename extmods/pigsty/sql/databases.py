@@ -36,6 +36,8 @@ from pigsty.sql.model import (
 )
 
 CREATED = "created"
+#: ``datconnlimit`` of a database whose dropping was interrupted.
+INVALID = -2
 #: The release in which an option of CREATE DATABASE appeared.
 _SINCE = {
     "strategy": 15,
@@ -93,6 +95,8 @@ def why_not(want: WantedDatabase, wanted: Wanted, actual: Actual) -> str:
         return "state recreate needs a confirmation, which a state can't ask for"
     if want.state == "absent":
         return "is PostgreSQL's own and can't be dropped" if want.name in _SYSTEM else ""
+    if exists and actual.databases[want.name].connlimit == INVALID:
+        return "is what an interrupted DROP DATABASE left, and can only be dropped"
     if not roles.known(want.owner, wanted, actual):
         return f"is to be owned by {want.owner}, which doesn't exist"
     if want.tablespace and want.tablespace not in actual.tablespaces:

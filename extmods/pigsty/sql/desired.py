@@ -5,6 +5,8 @@ default are left out):
 
 ``dbsu``, ``admin``, ``replication``, ``monitor``
     names of the system's roles.
+``auth_query``
+    PgBouncer looks passwords up in the database, so it needs a function there.
 ``roles``
     list of roles: ``name``, attributes, ``connlimit``, ``password`` (verifier), ``expire_in``,
     ``expire_at``, ``comment``, ``parameters``, ``roles`` (memberships), ``state``, ``system``.
@@ -121,6 +123,7 @@ def pillar(topology: Topology, node: Node, site: Site) -> dict[str, Any]:
         if plain:
             role["password"] = scram.verifier(plain, name, site.key, method)
     return {
+        "auth_query": bool(values.get("pgbouncer_auth_query")),
         "dbsu": names["pg_dbsu"],
         "admin": names["pg_admin_username"],
         "replication": names["pg_replication_username"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 
 from pigsty.sql import databases, roles, snapshot
@@ -33,13 +34,15 @@ def to_read(wanted: Wanted, actual: Actual) -> list[str]:
             exists = want.name in actual.databases
             names.append(want.name if exists else databases.template_of(want, actual))
     unique = dict.fromkeys(names)
+    existing = [actual.databases[name] for name in unique if name in actual.databases]
     return [
-        name for name in unique if name in actual.databases and actual.databases[name].allowconn
+        found.name for found in existing if found.allowconn and found.connlimit != databases.INVALID
     ]
 
 
 def _steps(wanted: Wanted, actual: Actual, today: date) -> Iterator[Step]:
     steps = list(roles.diff(wanted, actual, today))
+    wanted = _without(wanted, actual, steps)
     gone = {name for name, role in wanted.roles.items() if role.absent}
     yield from (step for step in steps if not _is_about(step, gone))
     after = dict(actual.contents)
@@ -60,6 +63,17 @@ def _steps(wanted: Wanted, actual: Actual, today: date) -> Iterator[Step]:
         yield from _baseline(want, actual)
         yield from databases.closing(want, actual)
     yield from (step for step in steps if _is_about(step, gone))
+
+
+def _without(wanted: Wanted, actual: Actual, steps: list[Step]) -> Wanted:
+    """Take out the roles that can't be made, so that what needs them is refused with a reason."""
+    refused = {step.object.name for step in steps if isinstance(step, Refusal)}
+    possible = {
+        name: role
+        for name, role in wanted.roles.items()
+        if name in actual.roles or name not in refused
+    }
+    return replace(wanted, roles=possible)
 
 
 def _is_about(step: Step, roles_gone: set[str]) -> bool:

@@ -12,6 +12,8 @@ OBJECT_TYPES = {"tables": "r", "sequences": "S", "functions": "f", "types": "T",
 #: The role by which privileges on objects of others are administered.
 ADMIN_ROLE = "dbrole_admin"
 PUBLIC = "public"
+#: Schema of what serves monitoring and the pooler.
+MONITOR = "monitor"
 TEMPLATE = "template1"
 MAINTENANCE = "postgres"
 
@@ -211,7 +213,7 @@ class DefaultPrivilege:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Everything that is declared for a cluster."""
+    """Everything that is declared for a cluster; ``auth_query``: PgBouncer looks passwords up."""
 
     dbsu: str
     admin: str
@@ -220,6 +222,7 @@ class Wanted:
     roles: Mapping[str, WantedRole]
     databases: Mapping[str, WantedDatabase]
     privileges: tuple[DefaultPrivilege, ...]
+    auth_query: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,18 +243,28 @@ class Extension:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """PgBouncer's function for passwords: its text, and who but the owner may call it."""
+
+    source: str
+    callers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a database holds, as far as this system looks after it.
 
     Attributes:
         privileges: default privileges that ``pg_default_acl`` grants to others than the grantor.
         touched: the grantors and kinds with an entry there; others have PostgreSQL's own defaults.
+        lookup: PgBouncer's function, None where it is missing or wasn't looked for.
     """
 
     schemas: Mapping[str, Schema]
     extensions: Mapping[str, Extension]
     privileges: frozenset[DefaultGrant] = frozenset()
     touched: frozenset[tuple[str, str]] = frozenset()
+    lookup: Lookup | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,12 @@ def diff(wanted: Wanted, actual: Actual, today: date) -> Iterator[Step]:
         actual: what exists.
         today: the day from which ``expire_in`` counts.
     """
+    refused: set[str] = set()
     for name in _order(wanted.roles):
         declared = wanted.roles[name]
         about = Object("role", name)
-        if reason := _why_not(declared, wanted, actual):
+        if reason := _why_not(declared, wanted, actual, refused):
+            refused.add(name)
             yield Refusal(about, reason)
         elif declared.absent:
             yield from _drop(about, actual, wanted.dbsu)
@@ -66,7 +68,7 @@ def _order(roles: Mapping[str, WantedRole]) -> list[str]:
         return list(roles)
 
 
-def _why_not(declared: WantedRole, wanted: Wanted, actual: Actual) -> str:
+def _why_not(declared: WantedRole, wanted: Wanted, actual: Actual, refused: set[str]) -> str:
     role = declared.role
     if reason := names.why_not(role.name, "role"):
         return reason
@@ -82,6 +84,8 @@ def _why_not(declared: WantedRole, wanted: Wanted, actual: Actual) -> str:
             return f"is to be a member of {group}, which doesn't exist"
         if _reaches(group, role.name, wanted.roles):
             return f"is to be a member of {group}, which is a member of it"
+        if group in refused and group not in actual.roles:
+            return f"is to be a member of {group}, which can't be made"
     return ""
 
 

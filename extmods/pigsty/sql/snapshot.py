@@ -16,6 +16,7 @@ from pigsty.sql.model import (
     DefaultGrant,
     Extension,
     Grant,
+    Lookup,
     Membership,
     Role,
     Schema,
@@ -80,6 +81,16 @@ SELECT 'privileges', defaclobjtype::text, defaclrole, defaclacl::text, false, oi
   FROM pg_default_acl WHERE defaclnamespace = 0
 """
 
+#: The same, with PgBouncer's function; for clusters that have it.
+CONTENTS_AND_LOOKUP: LiteralString = (
+    CONTENTS
+    + """
+UNION ALL
+SELECT 'lookup', prosrc, proowner, proacl::text, prosecdef, pronamespace
+  FROM pg_proc WHERE proname = 'pgbouncer_auth'
+"""
+)
+
 _ATTRIBUTES = (
     "login",
     "superuser",
@@ -134,6 +145,7 @@ def contents(rows: Iterable[tuple[Any, ...]], roles: Mapping[str, Role]) -> Cont
     privileges: set[DefaultGrant] = set()
     touched: set[tuple[str, str]] = set()
     places: dict[int, str] = {}
+    found: list[tuple[int, Lookup]] = []
     for kind, name, of, text, flag, oid in rows:
         if kind == "extension":
             extensions[name] = (of, text, flag)
@@ -143,6 +155,11 @@ def contents(rows: Iterable[tuple[Any, ...]], roles: Mapping[str, Role]) -> Cont
                 granted = acl.grants(text)
                 others = frozenset(Grant(*grant) for grant in granted if grant[0] != names[of])
                 schemas[name] = Schema(names[of], others)
+        elif kind == "lookup":
+            # Without an entry of its own in the ACL, everybody may call a function.
+            callers = {grantee for grantee, _ in acl.grants(text)} if text else {model.PUBLIC}
+            source = name if flag else ""
+            found.append((oid, Lookup(source, frozenset(callers - {names.get(of)}))))
         elif name in _KINDS and of in names:
             grantor, on = names[of], _KINDS[name]
             touched.add((grantor, on))
@@ -159,6 +176,7 @@ def contents(rows: Iterable[tuple[Any, ...]], roles: Mapping[str, Role]) -> Cont
         },
         privileges=frozenset(privileges),
         touched=frozenset(touched),
+        lookup=next((one for place, one in found if places[place] == model.MONITOR), None),
     )
 
 

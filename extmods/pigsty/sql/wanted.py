@@ -75,6 +75,7 @@ def load(objects: Mapping[str, Any]) -> Wanted:
         monitor=objects["monitor"],
         roles={entry["name"]: _role(entry) for entry in objects["roles"]},
         databases=databases,
+        auth_query=objects.get("auth_query", False),
         privileges=tuple(
             DefaultPrivilege(
                 grant=line["grant"],

@@ -581,8 +581,9 @@ def test_leadership_that_moves_in_between(instance, inventory, run, monkeypatch)
         return real(self, main, changes)
 
     monkeypatch.setattr(converge._Run, "write", write)
-    with pytest.raises(converge.Interrupted, match="stopped leading at role"):
-        run()
+    done = run()
+    assert done.changes == {}
+    assert "stopped leading at role" in done.failures["the run"]
     assert instance.query("SELECT 1 FROM pg_roles WHERE rolname = 'app'") == []
 
 
@@ -594,8 +595,9 @@ def test_server_that_goes_away_in_between(instance, inventory, run, monkeypatch)
         return real(self, main, changes)
 
     monkeypatch.setattr(converge._Run, "write", write)
-    with pytest.raises(converge.Interrupted, match="went away at role"):
-        run()
+    done = run()
+    assert done.changes == {}
+    assert "went away at role" in done.failures["the run"]
     instance.start()
 
 
@@ -628,3 +630,49 @@ def test_names_that_need_quotes_everywhere(instance, inventory, settle):
     inventory["pg_default_privileges"] = ['GRANT SELECT ON TABLES TO "My User"']
     inventory["pg_monitor_username"] = "mo ni=tor"
     settle()
+
+
+def test_lookup_for_the_pooler(instance, inventory, settle):
+    inventory["pgbouncer_auth_query"] = True
+    changes = settle()
+    assert "function monitor.pgbouncer_auth in template1" in changes
+    assert "function monitor.pgbouncer_auth in shop" not in changes, "the copy has it"
+
+    def ask(role, about):
+        query = f"SET ROLE {role}; SELECT username, password FROM monitor.pgbouncer_auth('{about}')"
+        with instance.server.impersonated(), instance.server.connect("shop") as connection:
+            cursor = connection.execute(query)
+            cursor.nextset()
+            return cursor.fetchall()
+
+    ((name, verifier),) = ask("dbuser_monitor", "app")
+    assert name == "app"
+    assert verifier.startswith("SCRAM-SHA-256$")
+    for secret in ("dbuser_dba", "replicator", "dbrole_readonly", "nobody"):
+        assert ask("dbuser_monitor", secret) == []
+    for role in ("app", "owner", "dbrole_readonly", "dbrole_admin"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            ask(role, "app")
+    instance.query("GRANT EXECUTE ON FUNCTION monitor.pgbouncer_auth TO app", database="shop")
+    assert set(settle()) == {"function monitor.pgbouncer_auth in shop"}
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ask("app", "app")
+
+
+def test_database_that_nobody_can_enter(instance, inventory, settle, run):
+    inventory["pg_databases"].append({"name": "broken"})
+    settle()
+    oid = instance.query("SELECT oid FROM pg_database WHERE datname = 'broken'")[0][0]
+    (instance.data / "base" / str(oid) / "PG_VERSION").unlink()
+    database(inventory, "shop")["comment"] = "still looked after"
+    done = run()
+    assert set(done.failures) == {"database broken"}
+    assert set(done.changes) == {"database shop"}
+
+
+def test_what_an_interrupted_drop_left(instance, inventory, settle, run):
+    settle()
+    instance.query("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'shop'")
+    assert "interrupted" in run().failures["database shop"]
+    database(inventory, "shop")["state"] = "absent"
+    assert run().failures == {}
