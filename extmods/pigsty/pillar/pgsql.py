@@ -171,7 +171,10 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
         # The path in the DCS is <namespace>/<cluster>/; its etcd user may see nothing else.
         "namespace": f"/{str(params['pg_namespace']).strip('/')}/",
         "password": patroni_password(cluster, site),
-        "peers": [{"instance": peer.name, "ip": peer.ip} for peer in cluster.members],
+        "peers": [
+            {"aside": _aside(peer), "instance": peer.name, "ip": peer.ip}
+            for peer in cluster.members
+        ],
         "pgpass": f"{HOME}/conf/patroni.pgpass",
         "replication_password": passwords.password(
             topology, cluster.name, site, "pg_replication_password"
@@ -198,10 +201,16 @@ def _standby_of(member: PgInstance) -> dict[str, Any] | None:
     return upstream
 
 
+def _aside(member: PgInstance) -> bool:
+    """Return whether a member may neither be elected nor be the copy that a commit waits for.
+
+    An offline member serves long queries, a delayed one shows the past.
+    """
+    return member.role in ("offline", "delayed")
+
+
 def _tags(topology: Topology, member: PgInstance) -> dict[str, Any]:
-    # An offline member serves long queries, a delayed one the past: neither may be elected, nor be
-    # the one whose acknowledgement a commit waits for.
-    aside = member.role in ("offline", "delayed")
+    aside = _aside(member)
     tags: dict[str, Any] = {
         "nofailover": aside,
         "nosync": aside,

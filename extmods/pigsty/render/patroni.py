@@ -19,6 +19,9 @@ from pigsty.render.tuning import Machine, parameters, template_of
 #: Where Patroni finds the watchdog.
 WATCHDOG = "/dev/watchdog"
 
+#: Bytes of WAL that a candidate may lack in synchronous mode: Patroni's own default.
+SYNCHRONOUS_LAG = 1048576
+
 #: Settings that Patroni takes from the DCS only, because all members must agree on them.
 CLUSTER_WIDE = frozenset(
     {
@@ -151,7 +154,11 @@ def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     """
     params = spec["params"]
     plan = timing(params)
-    strict = template_of(str(params["pg_conf"])) == "crit"
+    critical = template_of(str(params["pg_conf"])) == "crit"
+    loss = int(params["pg_rpo"])
+    # Strict mode lets nobody commit without a second copy: where no second member may hold one, it
+    # would stop the cluster at its first write.
+    copies = sum(not peer["aside"] for peer in spec["patroni"]["peers"])
     settings = parameters(machine, {**params, "pg_cert_dir": spec["certificates"]})
     own = params["pg_parameters"]
     settings |= {name: own[name] for name in sorted(CLUSTER_WIDE & set(own))}
@@ -161,13 +168,17 @@ def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
         "retry_timeout": plan.retry_timeout,
         "primary_start_timeout": plan.start_timeout,
         "primary_stop_timeout": 30,
-        "maximum_lag_on_failover": int(params["pg_rpo"]),
+        # With a bound of 0, WAL that holds no commit yet would forbid every failover. In
+        # synchronous mode the candidates have all commits anyway.
+        "maximum_lag_on_failover": loss or SYNCHRONOUS_LAG,
         "maximum_lag_on_syncnode": -1,
-        "synchronous_mode": strict or int(params["pg_rpo"]) == 0,
-        "synchronous_mode_strict": strict,
+        "synchronous_mode": critical or loss == 0,
+        "synchronous_mode_strict": critical and copies > 1,
         "failsafe_mode": True,
         "postgresql": {"use_slots": True, "use_pg_rewind": True, "parameters": settings},
     }
+    if params["patroni_mode"] == "pause":
+        config["pause"] = True
     if spec["patroni"]["standby_of"]:
         config["standby_cluster"] = spec["patroni"]["standby_of"]
     return config

@@ -97,8 +97,22 @@ def test_synchronous_mode(config, changes, mode, strict):
     assert (dcs["synchronous_mode"], dcs["synchronous_mode_strict"]) == (mode, strict)
 
 
+def test_strict_mode_needs_a_second_copy(pillar, config):
+    alone = {**pillar("10.1.1.10"), "role": "primary"}
+    alone["params"] = {**alone["params"], "pg_conf": "crit.yml"}
+    dcs = patroni.dynamic(alone, MACHINE)
+    assert dcs["synchronous_mode"] is True and dcs["synchronous_mode_strict"] is False
+
+
 def test_loss_is_bounded_by_pg_rpo(config):
     assert config(pg_rpo=4096)["bootstrap"]["dcs"]["maximum_lag_on_failover"] == 4096
+    # A bound of nothing would forbid a failover to the synchronous standby itself.
+    assert config(pg_rpo=0)["bootstrap"]["dcs"]["maximum_lag_on_failover"] == 1048576
+
+
+def test_a_cluster_can_be_born_paused(config):
+    assert config(patroni_mode="pause")["bootstrap"]["dcs"]["pause"] is True
+    assert "pause" not in config()["bootstrap"]["dcs"]
 
 
 @pytest.mark.parametrize(
