@@ -54,9 +54,9 @@ def rules(intranet: Iterable[str], peers: Iterable[str], ports: Iterable[int]) -
         "        ct state established,related accept",
         "        ct state invalid drop",
         '        iifname "lo" accept',
-        "        meta l4proto { icmp, ipv6-icmp } accept",
-        "        # VRRP of keepalived.",
-        "        meta l4proto 112 accept",
+        # By number: a small machine may have no /etc/protocols.
+        "        # ICMP, ICMPv6, and VRRP of keepalived.",
+        "        meta l4proto { 1, 58, 112 } accept",
         *accept,
         "    }",
         "}",
