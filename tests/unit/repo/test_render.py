@@ -10,8 +10,8 @@ import pytest
 from pigsty.render import repo
 
 URIS = """\
-'http://x.example/pool/libc6_2.41-12%2bdeb13u4_amd64.deb' libc6_2.41-12+deb13u4_amd64.deb 2846580 MD5Sum:55
-'http://x.example/pool/libllvm19_19.1.7-3%2bb1_amd64.deb' libllvm19_1%3a19.1.7-3+b1_amd64.deb 25978316 MD5Sum:1
+'http://x.example/a.deb' libc6_2.41-12+deb13u4_amd64.deb 2846580 MD5Sum:55
+'http://x.example/b.deb' libllvm19_1%3a19.1.7-3+b1_amd64.deb 25978316 MD5Sum:1
 'http://x.example/pool/adduser_3.152_all.deb' adduser_3.152_all.deb 100 SHA256:1
 Some other line that apt printed
 """
