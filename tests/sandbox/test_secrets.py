@@ -17,8 +17,9 @@ SECRETS = (
     "Etcd.Root",
 )
 HOSTS = ("10.10.10.10", "10.10.10.11", "10.10.10.12", "10.10.10.13")
-#: The mounted repository holds the sandbox's own, public inventory.
-SOURCE = "/opt/pigsty/src"
+#: The mounted repository holds the sandbox's own, public inventory and the list of public passwords;
+#: its byte code does, too.
+PUBLIC = ("/opt/pigsty/src", "/var/cache/pigsty/pycache")
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -60,7 +61,9 @@ def _files_with_secrets(node: Any, roots: list[str], extra: list[str]) -> list[s
     """
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if extra else []
     pattern = "\n".join(SECRETS)
-    command = [*user, "find", *roots, "-xdev", "-path", SOURCE, "-prune", "-o"]
+    command = [*user, "find", *roots, "-xdev"]
+    for path in PUBLIC:
+        command += ["-path", path, "-prune", "-o"]
     command += ["-type", "f", *extra, "-size", "-20M"]
     command += ["-exec", "grep", "-lF", pattern, "{}", "+"]
     _, out, _ = node.run(command)

@@ -25,6 +25,8 @@ DEADLINES: dict[str, float] = {
     "services settle": 30,
     # A cut-off primary has to give up within ttl (30 s in `norm`).
     "cut-off primary demotes": 40,
+    # An apply that a person began before the tests.
+    "another apply ends": 300,
     # A minion that booted reaches its master.
     "minion answers": 60,
 }
