@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pigsty.sql import change, snapshot
-from pigsty.sql.model import DefaultGrant, Extension, Grant, Schema
+from pigsty.sql import change, lookup, snapshot
+from pigsty.sql.model import DefaultGrant, Extension, Grant, Lookup, Schema
 
 PLAIN = snapshot.vanilla(17, "postgres")
 SHOP = {"name": "shop"}
@@ -263,3 +263,44 @@ def test_owner_grants_in_its_own_database_alone(compare):
 def test_privilege_for_a_role_that_does_not_exist(compare):
     plan = compare(more={"privileges": [line(["SELECT"], roles=["nobody"])]})
     assert plan.notes == ("default privileges name nobody, which doesn't exist",)
+
+
+# PgBouncer's function.
+
+LOOKUP = lookup.SOURCE
+
+
+@pytest.mark.parametrize(
+    ("have", "what", "revoked"),
+    [
+        (None, "created", ["PUBLIC"]),
+        (Lookup(LOOKUP, frozenset({"mon"})), None, []),
+        (Lookup(LOOKUP, frozenset({"mon", "app"})), "callers", ['"app"']),
+        (Lookup(LOOKUP, frozenset()), "callers", []),
+        (Lookup("SELECT 1", frozenset({"mon", "public"})), "definition", ["PUBLIC"]),
+    ],
+)
+def test_lookup(compare, make, have, what, revoked):
+    contents = replace(with_schema(), lookup=have)
+    contents = replace(contents, schemas={**contents.schemas, "monitor": Schema("postgres")})
+    plan = compare(
+        [], [SHOP], things=[make.database()], contents={"shop": contents}, more={"auth_query": True}
+    )
+    mine = [s for s in plan.changes if s.object.kind == "function" and s.database == "shop"]
+    assert [step.what for step in mine] == ([what] if what else [])
+    texts = [text.as_string(None) for step in mine for text in step.statements]
+    found = [text.rpartition(" FROM ")[2] for text in texts if text.startswith("REVOKE")]
+    assert found == revoked
+
+
+def test_lookup_is_taken_from_those_whom_default_privileges_name(compare):
+    more = {"auth_query": True, "privileges": [line(["EXECUTE"], "functions")]}
+    plan = compare([READER], more=more)
+    (step, _) = [step for step in plan.changes if step.object.kind == "function"]
+    assert step.database == "template1"
+    texts = [text.as_string(None) for text in step.statements]
+    assert 'REVOKE ALL ON FUNCTION "monitor"."pgbouncer_auth"(text) FROM "reader"' in texts
+
+
+def test_no_lookup_unless_asked_for(compare):
+    assert [step for step in compare().changes if step.object.kind == "function"] == []

@@ -277,3 +277,11 @@ def test_absent_role_is_dropped_last_and_only_where_it_holds_something(compare, 
     assert statements(plan)[0] == 'ALTER ROLE "app" NOLOGIN'
     assert statements(plan)[-1] == 'DROP ROLE "app"'
     assert 'REASSIGN OWNED BY "app" TO "postgres"' in statements(plan)
+
+
+def test_what_needs_a_refused_role_is_refused_with_it(compare):
+    users = [{"name": "bad", "expire_at": "soon"}, {"name": "app", "roles": [{"name": "bad"}]}]
+    plan = compare(users, [{"name": "shop", "owner": "app"}])
+    reasons = {refusal.object.name: refusal.reason for refusal in plan.refusals}
+    assert reasons["app"] == "is to be a member of bad, which can't be made"
+    assert reasons["shop"] == "is to be owned by app, which doesn't exist"
