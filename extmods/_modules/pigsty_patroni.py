@@ -78,13 +78,25 @@ def machine() -> dict[str, int]:
     return dataclasses.asdict(_machine())
 
 
+def watchdog() -> bool:
+    """Tell whether the machine has a watchdog device.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.watchdog
+    """
+    return Path(patroni.WATCHDOG).exists()
+
+
 def files() -> list[File]:
     """Return Patroni's configuration as it shall be.
 
     CLI Example: called by states.
     """
     spec = _spec()
-    config = patroni.build(spec, _machine(), watchdog=Path(patroni.WATCHDOG).exists())
+    config = patroni.build(spec, _machine(), watchdog=watchdog())
     path = spec["platform"]["patroni_config"]
     user = spec["params"]["pg_dbsu"]
     return [File(path, patroni.text(config), mode="0600", user=user, group=GROUP, secret=True)]

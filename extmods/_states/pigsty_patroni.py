@@ -7,6 +7,7 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty.errors import PigstyError
+from pigsty.render.patroni import WATCHDOG, watchdog_mode
 
 __virtualname__ = "pigsty_patroni"
 
@@ -29,6 +30,7 @@ def managed(name: str) -> dict[str, Any]:
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
     unit = __pillar__["pigsty"]["pgsql"]["platform"]["patroni_unit"]
     try:
+        _look_for_watchdog()
         files = __salt__["pigsty_patroni.files"]()
         inputs = __salt__["pigsty_patroni.inputs"]()
         changes = __salt__["pigsty_file.changes"](files)
@@ -60,6 +62,23 @@ def managed(name: str) -> dict[str, Any]:
     except (CommandExecutionError, PigstyError) as err:
         ret.update(result=False, comment=str(err))
     return ret
+
+
+def _look_for_watchdog() -> None:
+    """Note that a wanted watchdog isn't there.
+
+    Raises:
+        CommandExecutionError: it is required; this member could never lead.
+    """
+    mode = watchdog_mode(__pillar__["pigsty"]["pgsql"]["params"])
+    if mode == "off" or __salt__["pigsty_patroni.watchdog"]():
+        return
+    if mode == "required":
+        raise CommandExecutionError(
+            f"patroni_watchdog_mode is `required`, but this machine has no {WATCHDOG}: load its "
+            "kernel module (softdog, for one), or say `automatic`"
+        )
+    __salt__["pigsty_note.add"]("watchdog", f"Patroni goes without, there is no {WATCHDOG}")
 
 
 def _sentence(member: dict[str, Any]) -> str:

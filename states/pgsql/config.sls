@@ -22,8 +22,6 @@ pgsql-locale-{{ locale }}:
     - name: {{ locale | json }}
     - require:
       - pkg: pgsql-packages
-    - require_in:
-      - pigsty_patroni: pgsql-patroni
 {% endfor %}
 
 pgsql-files:

@@ -2,8 +2,10 @@
 include:
   - pgsql.install
   - pgsql.config
+{%- if pillar['pigsty']['pgsql']['params']['patroni_enabled'] %}
   - pgsql.hba
   - pgsql.patroni
   - pgsql.objects
+{%- endif %}
   - pgsql.pgbouncer
   - pgsql.service

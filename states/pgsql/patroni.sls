@@ -6,6 +6,5 @@ include:
 pgsql-patroni:
   pigsty_patroni.managed:
     - require:
-      - pigsty_cert: pgsql-cert
-      - pigsty_pgsql: pgsql-files
+      - sls: pgsql.config
       - pigsty_hba: pgsql-hba

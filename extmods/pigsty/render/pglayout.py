@@ -73,6 +73,7 @@ def files(spec: Mapping[str, Any]) -> list[File]:
     params, platform = spec["params"], spec["platform"]
     return [
         File("/etc/profile.d/pgsql.sh", _profile(params, platform)),
+        File("/etc/logrotate.d/pigsty-pgsql", _rotation(params)),
         File("/etc/sudoers.d/pigsty-pgsql", _sudo(params), mode="0440"),
         File(drop_in(platform["patroni_unit"]), _patroni_unit(params)),
         File(drop_in(platform["pgbouncer_unit"]), _pgbouncer_unit()),
@@ -95,6 +96,22 @@ def _profile(params: Mapping[str, Any], platform: Mapping[str, Any]) -> str:
         f'*) PATH="{params["pg_bin_dir"]}:$PATH" ;; esac',
         f"export PATH PGDATA={params['pg_data']}",
         f"alias pg='patronictl -c {platform['patroni_config']}'",
+    )
+
+
+def _rotation(params: Mapping[str, Any]) -> str:
+    """Return how PgBouncer's log is kept small; PostgreSQL and Patroni rotate theirs themselves."""
+    return text(
+        f"{params['pgbouncer_log_dir']}/*.log {{",
+        f"    su {params['pg_dbsu']} {GROUP}",
+        "    weekly",
+        "    maxsize 100M",
+        "    rotate 4",
+        "    compress",
+        "    missingok",
+        "    notifempty",
+        "    copytruncate",
+        "}",
     )
 
 

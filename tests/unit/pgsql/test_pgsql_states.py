@@ -58,7 +58,10 @@ def patroni(member):
         "pigsty_patroni.files": module.files,
         "pigsty_patroni.inputs": module.inputs,
         "pigsty_patroni.await_member": lambda unit: dict(STATUS),
+        "pigsty_patroni.watchdog": lambda: False,
+        "pigsty_note.add": lambda *note: member.notes.append(note),
     }
+    member.notes = []
     member.install(PATRONI)
     return member.load("_states", "pigsty_patroni").managed
 
@@ -142,6 +145,20 @@ def test_a_member_that_never_serves_is_a_failure_with_its_changes(member, patron
     result = patroni("state")
     assert result["result"] is False and "not within" in result["comment"]
     assert "/etc/patroni/config.yml" in result["changes"]
+
+
+def test_a_missing_watchdog_is_noted_and_no_failure(member, patroni):
+    member.pillar["pigsty"]["pgsql"]["params"]["patroni_watchdog_mode"] = "automatic"
+    thrice(member, patroni)
+    assert member.notes and "watchdog" in member.notes[0]
+    assert "mode: 'off'" in member.texts["/etc/patroni/config.yml"]
+
+
+def test_a_missing_watchdog_that_is_required_stops_before_anything_is_done(member, patroni):
+    member.pillar["pigsty"]["pgsql"]["params"]["patroni_watchdog_mode"] = "required"
+    result = patroni("state")
+    assert result["result"] is False and "/dev/watchdog" in result["comment"]
+    assert member.texts == {} and member.acts == []
 
 
 def test_no_secret_of_patronis_file_is_shown(member, patroni):
