@@ -1,7 +1,7 @@
-"""A Salt master with the real ext_pillar, and two minions, on loopback.
+"""A Salt master with the real ext_pillar, and a minion, on loopback.
 
-The master is configured as ``salt/master.d`` does it, with the paths of a temporary deployment. Its
-two minions have the ids of two hosts of the inventory that is shipped as the sandbox.
+The master is configured as ``salt/master.d`` does it, with the paths of a temporary deployment. The
+minion has the id of a host of the inventory that is shipped as the sandbox.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Hosts of the inventory that the minions play: the admin node, and a member of pg-test.
-ADMIN, MEMBER = "10.10.10.10", "10.10.10.11"
+#: The host of the inventory that the minion plays: a member of pg-test.
+MEMBER = "10.10.10.11"
 #: Seconds until a daemon answers; on two busy cores a master needs about 10.
 START = 90
 
@@ -104,15 +104,12 @@ def master(salt_factories: Any, deployment: Deployment) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def minions(master: Any) -> Iterator[dict[str, Any]]:
-    """Two running minions by id."""
-    factories = {
-        id_: master.salt_minion_daemon(
-            id_,
-            overrides={"log_level_logfile": "warning", "file_client": "remote"},
-            start_timeout=START,
-        )
-        for id_ in (ADMIN, MEMBER)
-    }
-    with factories[ADMIN].started(), factories[MEMBER].started():
-        yield factories
+def minion(master: Any) -> Iterator[Any]:
+    """A running minion, with the id of a member of pg-test."""
+    factory = master.salt_minion_daemon(
+        MEMBER,
+        overrides={"log_level_logfile": "warning", "file_client": "remote"},
+        start_timeout=START,
+    )
+    with factory.started():
+        yield factory

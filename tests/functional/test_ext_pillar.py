@@ -28,12 +28,10 @@ def compiled(master: Any, minion: str) -> dict[str, Any]:
     return found
 
 
-def received(minions: dict[str, Any], minion: str) -> dict[str, Any]:
+def received(minion: Any) -> dict[str, Any]:
     """Return the pillar that a minion received, asked on the minion itself."""
-    result = (
-        minions[minion]
-        .salt_call_cli()
-        .run("slsutil.renderer", string=AS_IT_IS, default_renderer="jinja")
+    result = minion.salt_call_cli().run(
+        "slsutil.renderer", string=AS_IT_IS, default_renderer="jinja"
     )
     assert result.returncode == 0, result.stderr
     found = json.loads(result.data)
@@ -41,22 +39,20 @@ def received(minions: dict[str, Any], minion: str) -> dict[str, Any]:
     return found
 
 
-def test_a_minion_receives_its_own_pillar(minions: dict[str, Any]) -> None:
-    for minion in (ADMIN, MEMBER):
-        assert received(minions, minion)["pigsty"]["meta"]["id"] == minion
+def test_a_minion_receives_its_own_pillar(master: Any, minion: Any) -> None:
+    found = received(minion)
+    assert found["pigsty"]["meta"]["id"] == MEMBER
+    assert found["pigsty"] == compiled(master, MEMBER)["pigsty"]
 
 
-def test_a_minion_has_the_modules_of_its_roles_only(minions: dict[str, Any]) -> None:
-    admin, member = received(minions, ADMIN)["pigsty"], received(minions, MEMBER)["pigsty"]
-    assert {"meta", "node", "infra", "etcd", "pgsql"} <= set(admin)
-    assert set(member) == {"meta", "node", "pgsql"}
+def test_a_minion_has_the_modules_of_its_roles_only(master: Any, minion: Any) -> None:
+    assert set(received(minion)["pigsty"]) == {"meta", "node", "pgsql"}
+    assert {"meta", "node", "infra", "etcd", "pgsql"} <= set(compiled(master, ADMIN)["pigsty"])
 
 
-def test_no_secret_of_another_cluster_reaches_a_minion(
-    minions: dict[str, Any], deployment: Any
-) -> None:
+def test_no_secret_of_another_host_reaches_a_minion(minion: Any, deployment: Any) -> None:
     site = Site.read(deployment.key, deployment.ca)
-    text = json.dumps(received(minions, MEMBER))
+    text = json.dumps(received(minion))
     assert site.secret("pg-test", "pg_etcd_password") in text
     for scope, name in (
         ("pg-meta", "pg_etcd_password"),
@@ -115,7 +111,7 @@ def test_an_edit_of_the_inventory_counts_at_once(master: Any, inventory: Path) -
     ],
 )
 def test_a_bad_inventory_stops_every_state_run(
-    master: Any, minions: dict[str, Any], inventory: Path, old: str, new: str, said: str
+    master: Any, minion: Any, inventory: Path, old: str, new: str, said: str
 ) -> None:
     text = inventory.read_text("utf-8")
     assert old in text
@@ -125,7 +121,7 @@ def test_a_bad_inventory_stops_every_state_run(
     assert any(said in error and "pigsty validate" in error for error in pillar["_errors"]), pillar[
         "_errors"
     ]
-    result = minions[MEMBER].salt_call_cli().run("state.apply", test=True)
+    result = minion.salt_call_cli().run("state.apply", test=True)
     assert result.returncode != 0
     assert "Pillar failed to render" in json.dumps(result.data), result.data
 
