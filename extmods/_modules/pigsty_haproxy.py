@@ -61,7 +61,7 @@ def check(main: str, files: Mapping[str, str]) -> str:
     return said.replace(folder, "/etc/haproxy")
 
 
-def need(status: Mapping[str, str]) -> str:
+def need(status: Mapping[str, str], owner: str, main: bool) -> str:
     """Return what a running HAProxy needs to match its files: ``restart``, ``reload`` or nothing.
 
     A restart is needed when it runs without the folder of services, because a reload keeps the
@@ -69,6 +69,8 @@ def need(status: Mapping[str, str]) -> str:
 
     Args:
         status: the unit's properties from ``pigsty_systemd.show``.
+        owner: who asks; see :func:`pigsty.render.haproxy.behind`.
+        main: whether the main file is the owner's matter too.
 
     CLI Example: called by states.
     """
@@ -81,11 +83,11 @@ def need(status: Mapping[str, str]) -> str:
     if haproxy.SERVICES not in arguments:
         return "restart"
     try:
-        loaded = Path(haproxy.LOADED).read_text().strip()
-        main = Path(haproxy.MAIN).read_text("utf-8")
+        record = Path(haproxy.LOADED).read_text()
+        text = Path(haproxy.MAIN).read_text("utf-8") if main else None
     except OSError:
         return "reload"
-    return "" if loaded == haproxy.checksum(main, present()) else "reload"
+    return "reload" if haproxy.behind(record, text, present(), owner) else ""
 
 
 def reload() -> None:

@@ -99,7 +99,7 @@ def _converge(
         status = __salt__["pigsty_systemd.show"](haproxy.UNIT)[haproxy.UNIT]
         service = __salt__["pigsty_systemd.plan"](haproxy.UNIT, status).get(haproxy.UNIT, {})
         # A file that others put there, and a reload that was cut off, show here and nowhere else.
-        need = __salt__["pigsty_haproxy.need"](status)
+        need = __salt__["pigsty_haproxy.need"](status, owner, main is not None)
         if need and haproxy.DROP_IN in changes:
             need = "restart"
         elif changes and not need and "active" not in service:

@@ -15,7 +15,7 @@ SERVICES = "/etc/haproxy/conf.d"
 UNIT = "haproxy.service"
 DROP_IN = "/etc/systemd/system/haproxy.service.d/pigsty.conf"
 MASTER_SOCKET = "/run/haproxy-master.sock"
-#: Checksum of the configuration that the running HAProxy has loaded, written by the unit itself.
+#: Checksums of the files that the running HAProxy has loaded, written by the unit itself.
 #: Not in /run/haproxy, which belongs to an unprivileged user: root writes here.
 LOADED = "/run/pigsty/haproxy.loaded"
 _OWNER = "# Owner: "
@@ -177,10 +177,39 @@ def stale(
     )
 
 
-def checksum(main_text: str, files: Mapping[str, str]) -> str:
-    """Return the checksum of a whole configuration, which the unit writes when it has loaded it."""
-    joined = main_text + "".join(files[name] for name in sorted(files))
-    return hashlib.sha256(joined.encode("utf-8", errors="surrogateescape")).hexdigest()
+def loaded(record: str) -> dict[str, str]:
+    """Return the checksum of each file that HAProxy has loaded, out of what the unit wrote."""
+    rows = (line.split(maxsplit=1) for line in record.splitlines())
+    return {row[1]: row[0] for row in rows if len(row) == 2}
+
+
+def behind(record: str, main_text: str | None, present: Mapping[str, str], owner: str) -> bool:
+    """Return whether HAProxy runs without a change in the files that an owner answers for.
+
+    Those are its own, those of nobody, and those that are gone. A file of another owner is left to
+    that one: loading it here would load what was edited by hand before it is put right.
+
+    Args:
+        record: what the unit wrote when it loaded.
+        main_text: text of the main file, None where it is not the owner's matter.
+        present: text of the service files, by name.
+        owner: who asks.
+    """
+    known = loaded(record)
+    mine = {
+        f"{SERVICES}/{name}": text
+        for name, text in present.items()
+        if owner_of(text) in (None, owner)
+    }
+    if main_text is not None:
+        mine[MAIN] = main_text
+    gone = set(known) - {MAIN} - {f"{SERVICES}/{name}" for name in present}
+    return bool(gone) or any(known.get(path) != _checksum(text) for path, text in mine.items())
+
+
+def _checksum(contents: str) -> str:
+    """Return the checksum of a file as sha256sum(1) prints it."""
+    return hashlib.sha256(contents.encode("utf-8", errors="surrogateescape")).hexdigest()
 
 
 def drop_in() -> str:
@@ -188,18 +217,16 @@ def drop_in() -> str:
 
     The package's own settings file is left out, because options in it would replace ours.
     """
-    # The order of a shell's glob depends on the locale; the checksum must not.
-    loaded = (
-        "/bin/sh -c 'mkdir -p /run/pigsty; LC_ALL=C; export LC_ALL;"
-        f" cat {MAIN} $$(ls -d {SERVICES}/*.cfg 2>/dev/null)"
-        f' | sha256sum | cut -d" " -f1 > {LOADED}\''
+    record = (
+        "/bin/sh -c 'mkdir -p /run/pigsty;"
+        f" sha256sum {MAIN} {SERVICES}/*.cfg > {LOADED} 2>/dev/null || :'"
     )
     return text(
         "[Service]",
         "EnvironmentFile=",
         f'Environment="EXTRAOPTS=-S {MASTER_SOCKET} -f {SERVICES}"',
-        f"ExecStartPost={loaded}",
-        f"ExecReload={loaded}",
+        f"ExecStartPost={record}",
+        f"ExecReload={record}",
     )
 
 

@@ -109,29 +109,44 @@ def test_a_prefix_of_nothing_takes_nothing():
     assert haproxy.stale({"by-hand.cfg": "listen x\n"}, [], "node", "") == []
 
 
-def test_the_unit_and_we_compute_the_same_checksum(tmp_path):
-    # Names whose order depends on the locale.
-    files = {"a_b.cfg": "1\n", "a-b.cfg": "2\n", "B.cfg": "3\n", "a.cfg": "4\n"}
-    (tmp_path / "conf.d").mkdir()
-    (tmp_path / "haproxy.cfg").write_text(MAIN)
+def record(folder, main, files):
+    """Run what the unit runs when it has loaded a configuration; return what it wrote."""
+    (folder / "conf.d").mkdir(exist_ok=True)
+    (folder / "haproxy.cfg").write_text(main)
     for name, text in files.items():
-        (tmp_path / "conf.d" / name).write_text(text)
-    (tmp_path / "conf.d" / "README").write_text("no configuration")
+        (folder / "conf.d" / name).write_text(text)
     line = next(row for row in haproxy.drop_in().splitlines() if row.startswith("ExecReload="))
-    command = line.removeprefix("ExecReload=/bin/sh -c '").removesuffix("'").replace("$$", "$")
-    command = command.replace("/etc/haproxy", str(tmp_path)).replace("/run/pigsty", str(tmp_path))
+    assert line.replace("ExecReload=", "ExecStartPost=") in haproxy.drop_in()
+    command = line.removeprefix("ExecReload=/bin/sh -c '").removesuffix("'")
+    command = command.replace("/etc/haproxy", str(folder)).replace("/run/pigsty", str(folder))
     subprocess.run(["sh", "-c", command], check=True)
-    assert (tmp_path / "haproxy.loaded").read_text().strip() == haproxy.checksum(MAIN, files)
+    return (folder / "haproxy.loaded").read_text().replace(str(folder), "/etc/haproxy")
 
 
-def test_the_checksum_of_an_empty_folder(tmp_path):
+def test_what_the_unit_records_is_what_was_loaded(tmp_path):
+    files = {"a_b.cfg": haproxy.owned("node", "1\n"), "a-b.cfg": "2\n"}
     (tmp_path / "conf.d").mkdir()
-    (tmp_path / "haproxy.cfg").write_text(MAIN)
-    line = next(row for row in haproxy.drop_in().splitlines() if row.startswith("ExecStartPost="))
-    command = line.removeprefix("ExecStartPost=/bin/sh -c '").removesuffix("'").replace("$$", "$")
-    command = command.replace("/etc/haproxy", str(tmp_path)).replace("/run/pigsty", str(tmp_path))
-    subprocess.run(["sh", "-c", command], check=True)
-    assert (tmp_path / "haproxy.loaded").read_text().strip() == haproxy.checksum(MAIN, {})
+    (tmp_path / "conf.d" / "README").write_text("no configuration")
+    written = record(tmp_path, MAIN, files)
+    assert len(haproxy.loaded(written)) == 3
+    assert not haproxy.behind(written, MAIN, files, "node")
+    assert haproxy.behind(written, MAIN + "\n", files, "node")
+    assert haproxy.behind(written, MAIN, {**files, "a_b.cfg": haproxy.owned("node", "")}, "node")
+    assert haproxy.behind(written, MAIN, {**files, "new.cfg": "3\n"}, "node")
+    assert haproxy.behind(written, MAIN, {"a_b.cfg": files["a_b.cfg"]}, "node")
+    assert haproxy.behind("", MAIN, {}, "node")
+
+
+def test_an_empty_folder_is_recorded_too(tmp_path):
+    assert not haproxy.behind(record(tmp_path, MAIN, {}), MAIN, {}, "node")
+
+
+def test_a_file_of_another_owner_is_left_to_that_one(tmp_path):
+    written = record(tmp_path, MAIN, {"p.cfg": haproxy.owned("pgsql", "1\n")})
+    by_hand = {"p.cfg": haproxy.owned("pgsql", "edited by hand\n")}
+    assert not haproxy.behind(written, MAIN, by_hand, "node")
+    assert haproxy.behind(written, None, by_hand, "pgsql")
+    assert not haproxy.behind(written, None, {"p.cfg": haproxy.owned("pgsql", "1\n")}, "pgsql")
 
 
 def test_workers_are_told_from_the_master_and_from_old_workers():
@@ -173,7 +188,7 @@ def state(machine, tmp_path, monkeypatch):
     """The states on a machine with HAProxy installed, whose unit writes what it has loaded."""
     module = machine.module("_states", "pigsty_haproxy")
     machine.units.install(haproxy.UNIT, "active", "enabled")
-    loaded = {"checksum": "", "drop-in": False, "reloads": 0, "refuses": ""}
+    loaded = {"record": "", "drop-in": False, "reloads": 0, "refuses": ""}
 
     def present():
         prefix = f"{haproxy.SERVICES}/"
@@ -183,18 +198,19 @@ def state(machine, tmp_path, monkeypatch):
             if path.startswith(prefix)
         }
 
-    def checksum():
-        return haproxy.checksum(machine.files.texts.get(haproxy.MAIN, ""), present())
-
-    def need(status):
+    def need(status, owner, main):
         if status["ActiveState"] != "active":
             return ""
         if not loaded["drop-in"]:
             return "restart"
-        return "" if loaded["checksum"] == checksum() else "reload"
+        text = machine.files.texts.get(haproxy.MAIN) if main else None
+        return "reload" if haproxy.behind(loaded["record"], text, present(), owner) else ""
 
     def load():
-        loaded["checksum"] = checksum()
+        read = {f"{haproxy.SERVICES}/{name}": text for name, text in present().items()}
+        read[haproxy.MAIN] = machine.files.texts.get(haproxy.MAIN, "")
+        rows = (f"{haproxy._checksum(text)}  {path}" for path, text in read.items())
+        loaded["record"] = "\n".join(rows)
         loaded["drop-in"] = haproxy.DROP_IN in machine.files.texts
 
     def reload():
@@ -268,7 +284,7 @@ def test_services_reload_once_and_stale_ones_go(machine, state):
 
 def test_a_reload_that_was_cut_off_is_made_up_for(machine, state):
     machine.converges(state.managed)
-    state.loaded["checksum"] = "of the configuration before the power cut"
+    state.loaded["record"] = f"0  {haproxy.MAIN}"
     changes = machine.converges(state.managed)
     assert list(changes) == [haproxy.UNIT]
     assert state.loaded["reloads"] == 1
@@ -370,23 +386,26 @@ def test_a_check_sees_the_whole_and_leaves_no_copy_of_the_password(loader, tmp_p
 
 def test_a_process_without_the_folder_needs_a_restart(loader, tmp_path, monkeypatch):
     module = loader("_modules", "pigsty_haproxy")
-    main, loaded = tmp_path / "haproxy.cfg", tmp_path / "loaded"
+    main, written = tmp_path / "haproxy.cfg", tmp_path / "loaded"
     main.write_text(MAIN)
     monkeypatch.setattr(module.haproxy, "MAIN", str(main))
-    monkeypatch.setattr(module.haproxy, "LOADED", str(loaded))
+    monkeypatch.setattr(module.haproxy, "LOADED", str(written))
     monkeypatch.setattr(module.haproxy, "SERVICES", str(tmp_path / "conf.d"))
     status = {"ActiveState": "active", "MainPID": "self"}
-    loaded.write_text("?")
-    assert module.need(status) == "restart"
-    assert module.need({**status, "MainPID": "0"}) == "restart"
+    written.write_text("?")
+    assert module.need(status, "node", True) == "restart"
+    assert module.need({**status, "MainPID": "0"}, "node", True) == "restart"
     mine = Path("/proc/self/cmdline").read_text().split("\0")[0]
     monkeypatch.setattr(module.haproxy, "SERVICES", mine)
-    assert module.need(status) == "reload"
-    loaded.unlink()
-    assert module.need(status) == "reload"
-    loaded.write_text(haproxy.checksum(MAIN, {}) + "\n")
-    assert module.need(status) == ""
-    assert module.need({"ActiveState": "failed"}) == ""
+    assert module.need(status, "node", True) == "reload"
+    written.unlink()
+    assert module.need(status, "node", True) == "reload"
+    written.write_text(f"{haproxy._checksum(MAIN)}  {main}\n")
+    assert module.need(status, "node", True) == ""
+    main.write_text(MAIN + "# edited\n")
+    assert module.need(status, "node", True) == "reload"
+    assert module.need(status, "pgsql", False) == ""
+    assert module.need({"ActiveState": "failed"}, "node", True) == ""
 
 
 @pytest.fixture
