@@ -207,9 +207,9 @@ def _added(connection: Etcd, peer: str, learner: bool) -> bool:
 
 def _restart(own: Etcd, unit: str) -> None:
     """Restart the daemon and wait until it serves again."""
+    pid = __salt__["pigsty_systemd.show"](unit)[unit].get("MainPID")
     # Its start ends when a majority runs, which may take long: that is waited for under our name.
     __salt__["pigsty_systemd.act"]("restart", "--no-block", unit)
-    pid = __salt__["pigsty_systemd.show"](unit)[unit].get("MainPID")
 
     def back() -> bool:
         now = __salt__["pigsty_systemd.show"](unit)[unit].get("MainPID")

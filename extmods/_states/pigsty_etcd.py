@@ -125,7 +125,7 @@ def _users(etcd: Mapping[str, Any], client: Etcd, bare: bool, test: bool) -> dic
     state = "off" if bare else __salt__["pigsty_etcd.login"](client, etcd)
     if state == "on":
         seen = {"digest": mark, "revision": client.auth_revision()}
-        if __salt__["pigsty_etcd.stamp"]() == seen:
+        if seen["revision"] is not None and __salt__["pigsty_etcd.stamp"]() == seen:
             return {}
     todo = _steps(etcd, client, state, bare)
     if not test:

@@ -20,6 +20,7 @@ from pigsty.errors import ClientError
 #: Parts of etcd's messages that callers tell apart; its numeric codes are shared by too many.
 NO_AUTH = "authentication is not enabled"
 BAD_PASSWORD = "authentication failed"  # noqa: S105
+_UNKNOWN = "Not Found"
 _EXISTS = "already exists"
 _GRANTED = "already granted"
 
@@ -141,9 +142,17 @@ class Etcd:
             if _EXISTS not in error.message and _GRANTED not in error.message:
                 raise
 
-    def auth_revision(self) -> int:
-        """Return the number that grows with each change of users, roles and passwords."""
-        return int(self.call("auth/status").get("authRevision", 0))
+    def auth_revision(self) -> int | None:
+        """Return the number that grows with each change of users, roles and passwords.
+
+        It is None with etcd before 3.5, which doesn't tell.
+        """
+        try:
+            return int(self.call("auth/status").get("authRevision", 0))
+        except EtcdError as error:
+            if _UNKNOWN in error.message:
+                return None
+            raise
 
     def users(self) -> dict[str, tuple[str, ...]]:
         """Return the roles of every user."""

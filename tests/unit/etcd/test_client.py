@@ -132,6 +132,11 @@ def test_an_older_gateway_says_error(etcd, server):
         etcd.auth_revision()
 
 
+def test_an_older_etcd_tells_no_revision(etcd, server):
+    server.answers["/v3/auth/status"] = (404, {"error": "Not Found", "code": 5})
+    assert etcd.auth_revision() is None
+
+
 def test_an_answer_that_is_no_json_is_an_error(etcd, server):
     server.answers["/v3/auth/status"] = (400, "CommonName of client … will be ignored")
     with pytest.raises(EtcdError, match="CommonName"):
