@@ -117,7 +117,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "packages": platform.packages(tokens, version),
         "params": {name: params[name] for name in PARAMETERS},
         "patroni": _patroni(topology, member, site),
-        "pgbouncer": _pgbouncer(node, objects, str(data["pgbouncer_pidfile"])),
+        "pgbouncer": _pgbouncer(node, objects, data),
         "platform": {name: value for name, value in data.items() if name != "packages"},
         "role": member.role,
         "seq": member.seq,
@@ -247,12 +247,12 @@ def _hba(topology: Topology, cluster: PgCluster, node: Node) -> dict[str, Any]:
     }
 
 
-def _pgbouncer(node: Node, objects: Mapping[str, Any], pidfile: str) -> dict[str, Any]:
+def _pgbouncer(node: Node, objects: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     params = node.vars
     logins = _logins(node, objects)
     return {
         "databases": pgbouncer.databases(params),
-        "ini": pgbouncer.ini(params, listen(params, node.ip), CERTIFICATES, pidfile),
+        "ini": pgbouncer.ini(params, listen(params, node.ip), CERTIFICATES, data),
         "userlist": pgbouncer.userlist(logins),
         "useropts": pgbouncer.user_options(logins),
     }

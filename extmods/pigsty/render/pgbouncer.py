@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ RESTART_ONLY = (
     "logfile",
     "pidfile",
 )
+_KEY = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,24 @@ class Login:
     options: Mapping[str, Any]
 
 
-def ini(params: Mapping[str, Any], listen: Iterable[str], certificates: str, pidfile: str) -> str:
+def ini(
+    params: Mapping[str, Any],
+    listen: Iterable[str],
+    certificates: str,
+    platform: Mapping[str, Any],
+) -> str:
     """Return ``pgbouncer.ini``.
 
     Args:
         params: the PGSQL parameters of the member.
         listen: addresses to listen on, as PostgreSQL does.
         certificates: directory of the member's certificate and key.
-        pidfile: where the package's unit expects the process id.
+        platform: the operating system's data: ``pgbouncer_pidfile``, where the package wants the
+            process id, and ``pgbouncer_lacks``, settings that its version doesn't know yet.
     """
     settings = {
         "logfile": f"{params['pgbouncer_log_dir']}/pgbouncer.log",
-        "pidfile": pidfile,
+        "pidfile": platform["pgbouncer_pidfile"],
         "listen_addr": ",".join(listen),
         "listen_port": params["pgbouncer_port"],
         "unix_socket_dir": params["pg_localhost"],
@@ -103,7 +111,11 @@ def ini(params: Mapping[str, Any], listen: Iterable[str], certificates: str, pid
         f"%include {DIRECTORY}/useropts.txt",
         "",
         "[pgbouncer]",
-        *(f"{key} = {value}" for key, value in settings.items() if value != ""),
+        *(
+            f"{key} = {value}"
+            for key, value in settings.items()
+            if value != "" and key not in platform.get("pgbouncer_lacks", ())
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -123,14 +135,14 @@ def databases(params: Mapping[str, Any]) -> str:
             lines.pop(name, None)
             continue
         options = _options(database, DATABASE_OPTIONS)
-        lines[name] = f"{_quoted(name)} = {' '.join([target, *options])}"
+        lines[name] = f"{_key(name)} = {' '.join([target, *options])}"
     return "\n".join([_BANNER, *lines.values()]) + "\n"
 
 
 def user_options(logins: Iterable[Login]) -> str:
     """Return ``useropts.txt``: the pool options of users that have some."""
     lines = [
-        f"{_quoted(login.name)} = {' '.join(_options(login.options, USER_OPTIONS))}"
+        f"{_key(login.name)} = {' '.join(_options(login.options, USER_OPTIONS))}"
         for login in logins
         if _options(login.options, USER_OPTIONS)
     ]
@@ -184,13 +196,14 @@ def _options(source: Mapping[str, Any], table: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _quoted(name: str) -> str:
-    """Return a name as the left side of an ini line."""
-    if not name.isprintable() or not name:
-        raise PillarError(f"{name!r} can't stand in PgBouncer's configuration")
-    if name.replace("_", "a").replace("-", "a").replace(".", "a").isalnum():
-        return name
-    return '"' + _escaped(name) + '"'
+def _key(name: str) -> str:
+    """Return a name as the left side of an ini line; PgBouncer's parser has no way to quote one."""
+    if not _KEY.fullmatch(name):
+        raise PillarError(
+            f"{name!r} can't be the name of a database, or of a user with pool options, in "
+            "PgBouncer: use letters, digits and . _ - only, or say `pgbouncer: false`"
+        )
+    return name
 
 
 def _escaped(text: str) -> str:

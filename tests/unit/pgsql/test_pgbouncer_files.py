@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from pigsty import platform
 from pigsty.errors import PillarError
+from pigsty.pillar import pgsql
+from pigsty.pillar.site import Site
 from pigsty.render import pgbouncer
+
+SITE = Site(key=b"k" * 32, ca="CA")
+PARAMS = {"pgbouncer_redirect_to": None, "pg_localhost": "/run", "pg_port": 5432}
 
 
 def test_databases_by_socket_without_those_kept_out(pillar):
@@ -17,7 +23,7 @@ def test_databases_by_socket_without_those_kept_out(pillar):
 
 def test_options_of_a_database(pillar):
     database = {
-        "name": "Odd Name",
+        "name": "big-one",
         "pool_mode": "session",
         "pool_size": 7,
         "pool_size_min": 1,
@@ -27,7 +33,7 @@ def test_options_of_a_database(pillar):
     }
     text = pillar(pg_databases=[database])["pgbouncer"]["databases"]
     assert (
-        '"Odd Name" = host=/var/run/postgresql port=5432 auth_user=app pool_mode=session '
+        "big-one = host=/var/run/postgresql port=5432 auth_user=app pool_mode=session "
         "pool_size=7 min_pool_size=1 reserve_pool=2 max_db_connections=9"
     ) in text
 
@@ -40,6 +46,22 @@ def test_an_absent_database_is_not_listed(pillar):
 def test_traffic_can_be_redirected(pillar):
     text = pillar(pgbouncer_redirect_to="10.9.9.9")["pgbouncer"]["databases"]
     assert "app = host=10.9.9.9 port=5432" in text
+
+
+@pytest.mark.parametrize("name", ["odd name", 'a"b', "a@b", "ünï", "x = y", ""])
+def test_a_name_that_pgbouncer_cannot_read_is_an_error_with_a_way_out(pillar, name):
+    with pytest.raises(PillarError, match="pgbouncer: false"):
+        pgbouncer.databases({**PARAMS, "pg_databases": [{"name": name}]})
+    kept_out = {**PARAMS, "pg_databases": [{"name": name, "pgbouncer": False}]}
+    assert pgbouncer.databases(kept_out).count("\n") == 2
+
+
+def test_settings_that_an_older_version_does_not_know_are_left_out(deployment):
+    found = deployment()
+    node = found.nodes["10.1.1.11"]
+    old = pgsql.pillar(found, node, SITE, platform.load("debian-12"))["pgbouncer"]["ini"]
+    new = pgsql.pillar(found, node, SITE, platform.load("debian-13"))["pgbouncer"]["ini"]
+    assert "max_prepared_statements" in new and "max_prepared_statements" not in old
 
 
 @pytest.mark.parametrize("value", ["x y", "x;y", "x\n[pgbouncer]", "a=b"])
