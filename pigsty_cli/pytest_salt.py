@@ -16,4 +16,4 @@ def pytest_collection() -> None:
     """Give every hook that lacks ``find_spec`` one that finds nothing."""
     for hook in sys.meta_path:
         if not hasattr(hook, "find_spec"):
-            type(hook).find_spec = lambda *_: None  # type: ignore[attr-defined]
+            setattr(type(hook), "find_spec", lambda *_: None)  # noqa: B010

@@ -54,7 +54,8 @@ def objects(test: bool = False) -> dict[str, Any]:
     }
     spec = __pillar__["pigsty"]["pgsql"]
     try:
-        outcome = converge(load(spec["objects"]), _server(), _baseline, test=test)
+        wanted = load(spec["objects"])
+        outcome = converge(wanted, _server(), _baseline, leads=_leads, test=test)
     except Unreachable as error:
         # A replica that still copies its data is silent too, and it's not its business anyway.
         leader = _leader()
@@ -120,11 +121,23 @@ def _baseline(server: Server, database: str, file: str) -> None:
 
 def _leader() -> str:
     """Return the name of the cluster's leader as this member's Patroni sees it, "" if it can't."""
-    spec = __pillar__["pigsty"]["pgsql"]
-    params = spec["params"]
-    ca = f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None
     try:
-        leader = Patroni(spec["ip"], int(params["patroni_port"]), ca=ca).cluster().leader
+        leader = _patroni().cluster().leader
     except (ClientError, OSError):
         return ""
     return leader.name if leader else ""
+
+
+def _leads() -> bool:
+    """Tell whether this member holds the leader's lock; a Patroni that is off has no say."""
+    try:
+        return _patroni().healthy("/primary")
+    except (ClientError, OSError):
+        return True
+
+
+def _patroni() -> Patroni:
+    spec = __pillar__["pigsty"]["pgsql"]
+    params = spec["params"]
+    ca = f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None
+    return Patroni(spec["ip"], int(params["patroni_port"]), ca=ca)

@@ -47,7 +47,7 @@ class Outcome:
     """What a run found and did.
 
     Attributes:
-        standby: the server follows another one: nothing was looked at.
+        standby: the server follows another one, or lost the lead: nothing was changed.
         changes: object, attribute, old and new, of what was done (or would be).
         failures: object and reason, of what could not be done.
         notes: to know, but no failure.
@@ -64,6 +64,7 @@ def converge(
     server: Server,
     baseline: Baseline,
     *,
+    leads: Callable[[], bool] = lambda: True,
     test: bool = False,
     today: date | None = None,
 ) -> Outcome:
@@ -73,6 +74,8 @@ def converge(
         wanted: what is declared.
         server: the local server.
         baseline: runs a file of SQL.
+        leads: asked once before something is written: whether the cluster agrees that this server
+            leads. A primary that was cut off from the others doesn't know yet that it lost.
         test: look only.
         today: the day from which ``expire_in`` counts, by default this one in UTC.
 
@@ -80,7 +83,7 @@ def converge(
         Unreachable: the server doesn't answer.
         DeadlineExceeded: another run holds the lock.
     """
-    run = _Run(wanted, server, baseline, today or datetime.now(UTC).date())
+    run = _Run(wanted, server, baseline, leads, today or datetime.now(UTC).date())
     with closing(run.connect(MAINTENANCE)) as main:
         if _one(main, "SELECT pg_is_in_recovery()"):
             return Outcome(standby=True)
@@ -94,6 +97,7 @@ class _Run:
     wanted: Wanted
     server: Server
     baseline: Baseline
+    leads: Callable[[], bool]
     today: date
     done: list[Change] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -110,6 +114,8 @@ class _Run:
         if test:
             self.done.extend(plan.changes)
         elif plan.changes:
+            if not self.leads():
+                return Outcome(standby=True)
             try:
                 self.write_all(main, plan.changes)
             except _Interrupted as error:

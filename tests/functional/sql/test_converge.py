@@ -572,6 +572,13 @@ def test_standby_is_left_alone(instance, standby, inventory, pillar):
     assert done.changes == {}
 
 
+def test_primary_that_lost_the_lead_without_knowing(instance, inventory, pillar):
+    declared = wanted.load(pillar(**inventory))
+    done = converge.converge(declared, instance.server, None, leads=lambda: False)
+    assert done.standby
+    assert instance.query("SELECT 1 FROM pg_roles WHERE rolname = 'app'") == []
+
+
 def test_leadership_that_moves_in_between(instance, inventory, run, monkeypatch):
     """From the first statement on, the server refuses to write."""
     real = converge._Run.write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -55,15 +56,26 @@ class Member:
         salt = {"cp.cache_file": self.files.get}
         self.module = load("_modules", {"pigsty": {"pgsql": self.spec}}, self.opts, salt)
         self.module.converge = self._converge
-        self.module._leader = lambda: self.leader
+        self.module._patroni = lambda: self
         salt["pigsty_sql.objects"] = self.module.objects
         self.state = load("_states", {"pigsty": {"pgsql": self.spec}}, self.opts, salt)
 
-    def _converge(self, wanted, server, baseline, *, test):
+    def _converge(self, wanted, server, baseline, *, leads, test):
         self.calls.append((wanted, server, test))
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    def cluster(self):
+        """What Patroni sees; without a leader it doesn't answer at all."""
+        if not self.leader:
+            raise ClientError("no answer")
+        return SimpleNamespace(leader=SimpleNamespace(name=self.leader))
+
+    def healthy(self, path):
+        """Patroni's health check."""
+        assert path == "/primary"
+        return self.cluster().leader.name == self.spec["instance"]
 
     def apply(self, outcome, *, test=False):
         self.opts["test"] = test
@@ -139,6 +151,12 @@ def test_bare_machine_in_test_mode(member):
     member.spec["role"] = "replica"
     ret = member.apply(Unreachable("no user postgres"), test=True)
     assert (ret["result"], ret["changes"]) == (True, {})
+
+
+@pytest.mark.parametrize(("leader", "leads"), [("pg-it-1", True), ("pg-it-2", False), ("", True)])
+def test_patroni_has_the_last_word_on_who_leads(member, leader, leads):
+    member.leader = leader
+    assert member.module._leads() is leads
 
 
 def test_error_of_the_client(member):
