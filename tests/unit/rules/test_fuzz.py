@@ -161,3 +161,35 @@ def test_ready_made_inventories_are_sound(name: str) -> None:
     found = topology.load(file)
     for ip in found.nodes:
         compile_pillar(found, ip, SITE, platform())
+
+
+#: What makes a host what it is: with these broken, the other rules have nothing to look at.
+IDENTITY = ("pg_cluster", "pg_seq", "pg_role", "etcd_seq", "infra_seq", "admin_ip")
+
+
+@pytest.mark.parametrize("level", ["all", "cluster", "host"])
+@pytest.mark.parametrize("broken", [IDENTITY, ()], ids=["identity too", "identity sound"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 0, -1, 2**80, 1.5, "", "x", "{{ x }}", "${x}", "a\nb", [], [None], ["x"], [[]],
+        [{}], [{"name": None}], [{"name": []}], [{"name": "a", "port": [], "selector": {}}], {},
+        {"a": None}, {"a": []}, {"a": {"b": [1]}}, {"a": [1] * 10}, {"a": ["x"] * 10},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_no_rule_stumbles_over_any_parameter(
+    tmp_path: Path, value: Any, broken: tuple[str, ...], level: str
+) -> None:
+    """Every parameter at once gets the value; a rule that fails would say so in a finding."""
+    data = copy.deepcopy(GOOD)
+    children = data["all"]["children"]
+    targets = {
+        "all": data["all"]["vars"],
+        "cluster": children["pg-test"]["vars"],
+        "host": children["pg-test"]["hosts"]["10.10.10.12"],
+    }
+    target = targets[level]
+    names = {p.name for p in validate.catalogue.load().parameters} - set(IDENTITY) | set(broken)
+    target.update(dict.fromkeys(sorted(names), value))
+    judge(tmp_path, yaml.safe_dump(data))
