@@ -1,4 +1,4 @@
-"""The exceptions of the core. A person sees their text, so each says what, where and what would be right."""
+"""The exceptions of the core. A person sees their text: what, where, and what would be right."""
 
 
 class PigstyError(Exception):
@@ -6,11 +6,11 @@ class PigstyError(Exception):
 
 
 class CatalogueError(PigstyError):
-    """The parameter catalogue itself is broken: a defect of the installation, not of an inventory."""
+    """The parameter catalogue itself is broken: a defect of the installation."""
 
 
 class InventoryError(PigstyError):
-    """The inventory can't be read as one: unreadable, empty, not UTF-8, not YAML, or of the wrong shape.
+    """The inventory can't be read: missing, empty, not UTF-8, not YAML, of the wrong shape.
 
     Args:
         message: what is wrong, without the place.
