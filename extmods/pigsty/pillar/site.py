@@ -53,7 +53,7 @@ class Site:
             ssh: folder whose ``id*.pub`` are the operator's; it need not exist.
 
         Raises:
-            PillarError: one of them is missing or broken; the text names the command that makes them.
+            PillarError: one is missing or broken; the text names the command that makes them.
         """
         try:
             raw = bytes.fromhex(Path(key).read_text(encoding="ascii").strip())
@@ -63,10 +63,12 @@ class Site:
                 f"this machine is no admin node yet ({error}): run `pigsty init` first"
             ) from error
         if len(raw) != KEY_BYTES:
-            raise PillarError(f"{key} holds {len(raw)} bytes, not {KEY_BYTES}: restore it from a backup")
+            raise PillarError(
+                f"{key} holds {len(raw)} bytes, not {KEY_BYTES}: restore it from a backup"
+            )
         try:
             public = [file.read_text("utf-8") for file in Path(ssh).expanduser().glob("id*.pub")]
         except (OSError, RuntimeError, UnicodeDecodeError):
             public = []
-        keys = tuple(sorted({line.strip() for text in public for line in text.splitlines() if line}))
-        return cls(key=raw, ca=pem, operator_keys=keys)
+        keys = {line.strip() for text in public for line in text.splitlines() if line}
+        return cls(key=raw, ca=pem, operator_keys=tuple(sorted(keys)))
