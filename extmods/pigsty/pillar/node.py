@@ -27,7 +27,7 @@ from typing import Any
 
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
-from pigsty.render import chrony, firewall, haproxy, hosts, keepalived, ssh
+from pigsty.render import chrony, firewall, haproxy, hosts, keepalived, services, ssh
 from pigsty.topology import Node, Topology
 
 #: Parameters that the states use as they are.
@@ -78,7 +78,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         },
         "dns": _dns(topology, node),
         "firewall": _firewall(topology, node),
-        "haproxy": _haproxy(node, site),
+        "haproxy": _haproxy(topology, node, site),
         "hosts": _hosts(topology, node),
         "nodename": node.name,
         "ntp": _ntp(topology, node, system),
@@ -258,8 +258,8 @@ def _vip(topology: Topology, node: Node, site: Site) -> dict[str, Any] | None:
     }
 
 
-def _haproxy(node: Node, site: Site) -> dict[str, Any]:
-    """Return HAProxy's configuration."""
+def _haproxy(topology: Topology, node: Node, site: Site) -> dict[str, Any]:
+    """Return HAProxy's configuration; a provider also carries the services of its clusters."""
     values = node.vars
     if not values["haproxy_enabled"]:
         return {"enabled": False}
@@ -275,5 +275,8 @@ def _haproxy(node: Node, site: Site) -> dict[str, Any]:
         ),
         "enabled": True,
         "reload": values["haproxy_reload"],
-        "services": haproxy.services(values["haproxy_services"] or ()),
+        "services": {
+            **services.provided(topology, node),
+            **haproxy.services(values["haproxy_services"] or ()),
+        },
     }

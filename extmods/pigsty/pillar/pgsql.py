@@ -121,7 +121,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "platform": {name: value for name, value in data.items() if name != "packages"},
         "role": member.role,
         "seq": member.seq,
-        "services": _services(topology, cluster, node),
+        "services": _services(topology, cluster),
     }
 
 
@@ -286,14 +286,12 @@ def _logins(node: Node, objects: Mapping[str, Any]) -> list[pgbouncer.Login]:
     return list(logins.values())
 
 
-def _services(topology: Topology, cluster: PgCluster, node: Node) -> dict[str, Any]:
+def _services(topology: Topology, cluster: PgCluster) -> dict[str, Any]:
     """Return the service files that this member's HAProxy carries.
 
-    With ``pg_service_provider`` the hosts of that group carry them, and members outside it nothing.
+    With ``pg_service_provider`` the nodes of that group carry them (see :mod:`pigsty.pillar.node`).
     """
-    provider = str(node.vars["pg_service_provider"] or "")
-    group = topology.groups.get(provider, ()) if provider else ()
-    carried = not group or node.ip in group
+    carried = not services.providers(topology, cluster)
     return {
         "files": services.files(cluster) if carried else {},
         "prefix": f"{cluster.name}-",

@@ -15,7 +15,7 @@ from jmespath.exceptions import JMESPathError
 
 from pigsty.errors import PillarError
 from pigsty.render.patroni import Timing, timing
-from pigsty.topology import PgCluster, PgInstance
+from pigsty.topology import Node, PgCluster, PgInstance, Topology
 
 #: CA certificate on every node, against which HAProxy checks Patroni's.
 CA = "/etc/pki/ca.crt"
@@ -90,6 +90,34 @@ def files(cluster: PgCluster, live_roles: Mapping[str, str] | None = None) -> di
         PillarError: as for :func:`services`.
     """
     return {f"{s.name}.cfg": text(s) for s in services(cluster, live_roles)}
+
+
+def provided(topology: Topology, node: Node) -> dict[str, str]:
+    """Return the files of the clusters whose services a node carries as their provider.
+
+    Args:
+        topology: the deployment.
+        node: a node, which may be in the group that ``pg_service_provider`` of a cluster names.
+
+    Raises:
+        PillarError: as for :func:`services`.
+    """
+    found: dict[str, str] = {}
+    for cluster in topology.pg_clusters.values():
+        if node.ip in providers(topology, cluster):
+            found |= files(cluster)
+    return dict(sorted(found.items()))
+
+
+def providers(topology: Topology, cluster: PgCluster) -> tuple[str, ...]:
+    """Return the hosts that carry a cluster's services for its members; empty: they do themselves.
+
+    What nobody declares isn't looked up, so that thousands of clusters cost next to nothing.
+    """
+    first = (cluster.primary or cluster.members[0]).node
+    if "pg_service_provider" not in first.declared:
+        return ()
+    return topology.groups.get(str(first.vars["pg_service_provider"]), ())
 
 
 def text(service: Service) -> str:

@@ -8,8 +8,11 @@ import pytest
 
 from pigsty import platform
 from pigsty.errors import PillarError
-from pigsty.pillar import pgsql
+from pigsty.pillar import node, pgsql
 from pigsty.pillar.site import Site
+from pigsty.render import services
+
+SITE = Site(key=b"k" * 32, ca="CA")
 
 
 def test_plain_data_and_the_same_every_time(pillar):
@@ -96,9 +99,20 @@ def test_services_go_to_their_provider(pillar):
         "pg-test-offline.cfg",
     }
     assert pillar(pg_service_provider="infra")["services"]["files"] == {}
-    assert pillar(pg_service_provider="pg-test")["services"]["files"]
     # An unknown group means the member itself, as it always has.
     assert pillar(pg_service_provider="nobody")["services"]["files"]
+
+
+def test_a_provider_carries_the_services_of_its_clusters_and_nobody_elses(deployment):
+    found = deployment(pg_service_provider="infra")
+    carried = services.provided(found, found.nodes["10.1.1.10"])
+    assert set(carried) == {
+        f"pg-test-{n}.cfg" for n in ("primary", "replica", "default", "offline")
+    }
+    assert services.provided(found, found.nodes["10.1.1.12"]) == {}
+    assert services.provided(deployment(), found.nodes["10.1.1.10"]) == {}
+    pillar = node.pillar(found, found.nodes["10.1.1.10"], SITE, platform.load())
+    assert set(pillar["haproxy"]["services"]) == set(carried)
 
 
 def test_hba_rules_carry_their_role(pillar):
