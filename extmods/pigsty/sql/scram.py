@@ -107,13 +107,13 @@ def saslprep(password: str) -> bytes:
         for char in password
         if stringprep.in_table_c12(char) or not stringprep.in_table_b1(char)
     )
-    # The Unicode 3.2 tables are the ones that RFC 3454 is defined over.
-    prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
-    if not prepared or any(test(char) for char in prepared for test in _PROHIBITED):
+    # PostgreSQL looks for what is prohibited before it normalises, RFC 3454 after: follow the one
+    # that compares. It matters for a few letters alone, such as U+0341.
+    if not mapped or any(test(char) for char in mapped for test in _PROHIBITED):
         return raw
-    if not _bidirectional_ok(prepared):
+    if not _bidirectional_ok(mapped):
         return raw
-    return prepared.encode()
+    return unicodedata.normalize("NFKC", mapped).encode()
 
 
 def _bidirectional_ok(text: str) -> bool:

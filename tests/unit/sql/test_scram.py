@@ -96,6 +96,7 @@ def test_empty_password_is_refused():
         ("\u2168\U000e0001", "\u2168\U000e0001"),  # tagging character: raw
         ("\u2168\u0221", "\u2168\u0221"),  # unassigned in Unicode 3.2: raw
         ("\u00ad", "\u00ad"),  # nothing left: raw
+        ("\u2168\u0341", "\u2168\u0341"),  # prohibited, although it normalises to another: raw
     ],
 )
 def test_saslprep(given, prepared):
