@@ -16,4 +16,4 @@ def fingerprint():
 
         salt '*' pigsty_extmods.fingerprint
     """
-    return extmods.fingerprint(Path(__opts__["cachedir"]) / "extmods")
+    return extmods.fingerprint(Path(__opts__["extension_modules"]))
