@@ -13,10 +13,9 @@ import os
 import shutil
 import ssl
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +55,7 @@ def status(repo: Mapping[str, Any]) -> dict[str, Any]:
     wanted = _fingerprint(repo)
     flag = _flag(folder)
     there = all((folder / file).is_file() for file in ("Release", "Packages.gz"))
+    there = there and {"packages", "release"} <= set(flag)
     return {
         "wanted": wanted,
         "built": flag.get("fingerprint") if there else None,
@@ -103,12 +103,15 @@ def build(repo: Mapping[str, Any]) -> dict[str, Any]:
     own = [file for file in sorted(folder.glob("*.deb")) if file.name not in index]
     served = {**index, **{file.name: _own(file) for file in own}}
     text = render.packages(served)
-    for file, data in render.release(repo["name"], __grains__["osarch"], text).items():
+    published = render.release(repo["name"], __grains__["osarch"], text)
+    for file, data in published.items():
         _write(folder / file, data)
     flag = {
         "files": sorted(index),
         "fingerprint": _fingerprint(repo),
         "missing": missing,
+        "packages": repo["packages"],
+        "release": sha256(published["Release"]).hexdigest(),
     }
     _write(folder / FLAG, (json.dumps(flag, indent=1, sort_keys=True) + "\n").encode())
     return {"count": len(served), "missing": missing, "size": sum(d.size for d in wanted)}
@@ -136,12 +139,15 @@ def set_aside(paths: Iterable[str]) -> None:
         shutil.move(path, Path(render.BACKUP) / Path(path).name)
 
 
-def release(url: str, ca: str) -> bytes | None:
-    """Return the ``Release`` of a repository, or None while its server doesn't answer with one.
+def served(url: str, ca: str) -> dict[str, Any] | None:
+    """Return what a repository says of itself, or None while it isn't complete or doesn't answer.
 
     Args:
         url: the repository's address.
         ca: PEM of the CA that its server must have its certificate from.
+
+    Returns:
+        ``release``, the SHA-256 of its index, and ``packages``, the names it was built for.
 
     CLI Example: called by the state ``pigsty_repo.sources``.
     """
@@ -151,23 +157,23 @@ def release(url: str, ca: str) -> bytes | None:
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     try:
-        with opener.open(f"{url}/Release", timeout=DEADLINES["repo.request"]) as answer:
-            data: bytes = answer.read()
-            return data
-    except (OSError, urllib.error.URLError) as error:
+        with opener.open(f"{url}/{FLAG}", timeout=DEADLINES["repo.request"]) as answer:
+            data = json.loads(answer.read())
+    except (OSError, ValueError) as error:
         log.debug("no repository at %s yet: %s", url, error)
         return None
+    return data if isinstance(data, dict) else None
 
 
-def stored(name: str) -> bytes | None:
-    """Return the ``Release`` of the local repository as apt last saw it, or None.
+def stored(name: str) -> str | None:
+    """Return the SHA-256 of the local repository's index as apt last saw it, or None.
 
     CLI Example: called by the state ``pigsty_repo.sources``.
     """
     for path in sorted(LISTS.glob(f"*_{name}_._Release")):
         # apt keeps Packages beside it; without that one the update was cut short.
         if list(LISTS.glob(f"*_{name}_._Packages*")):
-            return path.read_bytes()
+            return sha256(path.read_bytes()).hexdigest()
     return None
 
 

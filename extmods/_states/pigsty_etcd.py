@@ -80,7 +80,7 @@ def member(name: str) -> dict[str, Any]:
             __salt__["pigsty_systemd.act"]("daemon-reload")
         _run(etcd, name, changes)
         if not test and (changes or active != "active"):
-            wait_until(lambda: _serves(me, name), "etcd.quorum", f"{etcd['name']} serves")
+            _await(etcd["name"], me, name)
         result["comment"] = f"{etcd['name']} runs"
     except _ERRORS as error:
         result.update(result=False, comment=str(error))
@@ -177,6 +177,17 @@ def _run(etcd: Mapping[str, Any], name: str, changes: Mapping[str, Any]) -> None
             __salt__["pigsty_systemd.act"]("start", "--no-block", unit)
     if "new" in changes.get(name, {}):
         __salt__["pigsty_etcd.restart"](etcd, name)
+
+
+def _await(member: str, me: Mapping[str, Any], unit: str) -> None:
+    """Wait until this node's member serves; what it said last tells why it doesn't."""
+    try:
+        wait_until(lambda: _serves(me, unit), "etcd.quorum", f"{member} serves")
+    except DeadlineExceeded as error:
+        last = __salt__["cmd.run_stdout"](
+            ["journalctl", "--unit", unit, "--lines", "3", "--output", "cat"], python_shell=False
+        )
+        raise CommandExecutionError(f"{error}; its journal ends with: {last}") from error
 
 
 def _outdated(status: Mapping[str, Mapping[str, str]]) -> bool:

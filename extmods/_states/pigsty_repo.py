@@ -118,7 +118,7 @@ def sources(name: str) -> dict[str, Any]:
     try:
         local = repo["local"]
         seen = __salt__["pigsty_repo.stored"](repo["name"]) if local else None
-        current = __salt__["pigsty_repo.release"](repo["url"], meta["ca"]) if local else None
+        current = _current(repo, meta["ca"]) if local else None
         if meta["id"] == meta["admin_ip"] and seen is None and current is None:
             # The repository is this node's own: no use to wait for it here, `infra.repo` makes it.
             local, repo = False, {**repo, "local": False}
@@ -128,9 +128,12 @@ def sources(name: str) -> dict[str, Any]:
         changes |= {path: {"old": "used", "new": f"in {render.BACKUP}"} for path in aside}
         # A repository that can't be reached while its lists are here is no reason to fail: nothing
         # may have to be installed.
-        stale = bool(local and (seen is None or (current is not None and current != seen)))
+        stale = bool(local and (seen is None or (current or {}).get("release", seen) != seen))
+        # Packages that were asked for after the repository was built: the admin node, which is
+        # applied as well, will add them.
+        behind = local and current is not None and not _holds(current)
         everything = bool(aside) or render.UPSTREAM in changes
-        if stale or everything:
+        if stale or everything or behind:
             changes["lists"] = {"old": "out of date", "new": "up to date"}
         result["changes"] = changes
         if not changes:
@@ -141,18 +144,43 @@ def sources(name: str) -> dict[str, Any]:
             return result
         if stale and current is None:
             wait_until(
-                lambda: __salt__["pigsty_repo.release"](repo["url"], meta["ca"]) is not None,
+                lambda: _current(repo, meta["ca"]) is not None,
                 "repo.ready",
                 f"the repository {repo['url']} answers",
             )
+        if behind:
+            wait_until(
+                lambda: _holds(_current(repo, meta["ca"]) or {}),
+                "repo.rebuilt",
+                f"the repository {repo['url']} has {', '.join(_lacks(current or {}))}: apply "
+                f"{meta['admin_ip']}, which builds it, together with this node",
+            )
         __salt__["pigsty_file.converge"](files)
         __salt__["pigsty_repo.set_aside"](aside)
-        if stale or everything:
+        if stale or everything or behind:
             __salt__["pigsty_repo.update"](not everything)
         result["comment"] = "set right"
     except (CommandExecutionError, DeadlineExceeded, OSError) as error:
         result.update(result=False, comment=str(error))
     return result
+
+
+def _current(repo: Mapping[str, Any], ca: str) -> dict[str, Any] | None:
+    """Return what the repository says of itself, or None."""
+    found: dict[str, Any] | None = __salt__["pigsty_repo.served"](repo["url"], ca)
+    return found
+
+
+def _lacks(current: Mapping[str, Any]) -> list[str]:
+    """Return this node's packages that a repository wasn't built for."""
+    modules = __pillar__["pigsty"].values()
+    names = {name for module in modules for name in module.get("packages", ())}
+    return sorted(names - set(current.get("packages", ())))
+
+
+def _holds(current: Mapping[str, Any]) -> bool:
+    """Return whether a repository was built for this node's packages."""
+    return not _lacks(current)
 
 
 def _result(name: str) -> dict[str, Any]:

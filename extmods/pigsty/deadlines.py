@@ -51,6 +51,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "pki.sign": 60.0,
         # The admin node downloads every package of the deployment; the others wait for that.
         "repo.ready": 900.0,
+        # A few new packages are added to a repository that is there.
+        "repo.rebuilt": 180.0,
         # One request for the repository's index: it is a small static file.
         "repo.request": 5.0,
         # nginx starts a new worker with the new certificate.

@@ -346,8 +346,10 @@ def test_a_port_that_somebody_else_holds_is_not_our_member(node, monkeypatch):
     monkeypatch.setattr(node.states, "wait_until", wait)
     monkeypatch.setattr(node, "act", lambda *_: None)
     node.minion.salt["pigsty_systemd.act"] = lambda *_: None
+    node.minion.salt["cmd.run_stdout"] = lambda command, python_shell: "address already in use"
     done = node.apply("member")
     assert done["result"] is False
+    assert "address already in use" in done["comment"]
     assert waits == ["etcd.quorum"]
 
 

@@ -29,7 +29,8 @@ class Node:
         self.minion = minion
         self.files = {}
         self.lists = None
-        self.served = b"one"
+        self.served = "one"
+        self.held = ["a", "b"]
         self.waits_for = 0
         self.updates = []
         self.aside = []
@@ -41,7 +42,7 @@ class Node:
             "pigsty_file.changes": self.changes,
             "pigsty_file.converge": self.converge,
             "pigsty_repo.stored": lambda name: self.lists,
-            "pigsty_repo.release": self.release,
+            "pigsty_repo.served": self.flag,
             "pigsty_repo.others": lambda: list(self.extra),
             "pigsty_repo.set_aside": self.set_aside,
             "pigsty_repo.update": self.update,
@@ -56,11 +57,11 @@ class Node:
     def converge(self, files):
         self.files |= {f.path: f.contents for f in files}
 
-    def release(self, url, ca):
+    def flag(self, url, ca):
         if self.waits_for:
             self.waits_for -= 1
             return None
-        return self.served
+        return {"release": self.served, "packages": self.held}
 
     def set_aside(self, paths):
         self.aside += paths
@@ -145,9 +146,28 @@ def test_a_repository_that_is_down_is_no_failure_while_its_lists_are_here(node):
 
 def test_a_rebuilt_repository_is_read_again(node):
     settle(node)
-    node.served = b"two"
+    node.served = "two"
     assert list(node.sources(test=True)["changes"]) == ["lists"]
     assert list(settle(node)["changes"]) == ["lists"]
+
+
+def test_packages_that_were_asked_for_later_are_waited_for(node, monkeypatch):
+    settle(node)
+    node.minion.pillar["pigsty"]["node"] = {"packages": ["a", "new"]}
+    assert list(node.sources(test=True)["changes"]) == ["lists"]
+    waits = []
+
+    def wait(look, name, what):
+        waits.append((name, what, look()))
+        node.served, node.held = "two", ["a", "b", "new"]
+        assert look()
+
+    monkeypatch.setattr(node.states, "wait_until", wait)
+    settle(node)
+    assert node.updates == [True, True]
+    ((name, what, first),) = waits
+    assert (name, first) == ("repo.rebuilt", False)
+    assert "has new: apply 10.10.10.10" in what
 
 
 def test_other_sources_are_put_aside_when_wanted(node):
