@@ -14,7 +14,7 @@ would be found in the place of the package.
 """
 
 from pigsty import pillar as core
-from pigsty import topology, validate
+from pigsty import validate
 from pigsty.errors import InventoryError, PillarError
 from pigsty.pillar.site import Site
 from pigsty.platform import of_grains
@@ -44,16 +44,11 @@ def ext_pillar(minion_id, pillar, inventory, key, ca):
         PillarError: the inventory is not usable, or doesn't know the minion. Salt then lists the
             text among the pillar's errors, and states refuse to run.
     """
-    # The package keeps its results as long as the file is the same; this module can't, because
+    # The package keeps what it has read as long as the file is the same; this module can't, because
     # Salt imports it anew each time.
-    errors = [f for f in validate.validate(inventory) if f.severity == "error"]
-    if errors:
-        raise PillarError(validate.refusal(inventory, errors))
+    topology = validate.usable(inventory)
     try:
-        return {
-            "pigsty": core.compile_pillar(
-                topology.load(inventory), minion_id, Site.read(key, ca), of_grains(__grains__)
-            )
-        }
+        site, platform = Site.read(key, ca), of_grains(__grains__)
+        return {"pigsty": core.compile_pillar(topology, minion_id, site, platform)}
     except InventoryError as error:
         raise PillarError(f"{inventory}: {error.path}: {error.message}") from error

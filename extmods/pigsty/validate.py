@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pigsty import catalogue, topology
-from pigsty.errors import InventoryError
+from pigsty.errors import InventoryError, PillarError
 from pigsty.findings import Finding
 from pigsty.rules import RULES
 from pigsty.rules.context import Context
@@ -35,14 +35,38 @@ def validate(file: str | Path) -> tuple[Finding, ...]:
         The findings, each once. What keeps the file from being read at all is one of them:
         this function raises nothing on account of the file.
     """
+    return _checked(file)[1]
+
+
+def usable(file: str | Path) -> Topology:
+    """Return what an inventory declares, if it has no errors.
+
+    Whoever uses an inventory takes its topology from here: read once more after a validation, the
+    file might be another.
+
+    Args:
+        file: the inventory.
+
+    Raises:
+        PillarError: the inventory has errors; the text names the first one.
+    """
+    found, findings = _checked(file)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if found is None or errors:
+        raise PillarError(refusal(file, errors))
+    return found
+
+
+def _checked(file: str | Path) -> tuple[Topology | None, tuple[Finding, ...]]:
+    """Return a topology (None if the file can't be read as one) and the findings about it."""
     try:
         found = topology.load(file)
     except InventoryError as error:
-        return (Finding("error", error.path, error.line, error.message, error.hint),)
+        return None, (Finding("error", error.path, error.line, error.message, error.hint),)
     known = _CACHE.get(str(file))
     if known is None or known[0] is not found:
         known = _CACHE[str(file)] = (found, check(found))
-    return known[1]
+    return known
 
 
 def refusal(file: str | Path, errors: Sequence[Finding]) -> str:

@@ -36,15 +36,15 @@ CA = "/etc/pigsty/pki/ca.crt"
 def command(host: str, inventory: str | None, output: str, show_secrets: bool) -> None:
     """Show what HOST (an address or a node name) gets from the inventory; secrets are masked."""
     from pigsty import mask, validate
-    from pigsty import topology as topologies
+    from pigsty.errors import PillarError
     from pigsty.pillar import compile_pillar
     from pigsty.platform import of_grains
 
     path = find(inventory)
-    errors = [f for f in validate.validate(path) if f.severity == "error"]
-    if errors:
-        raise Refused(validate.refusal(path, errors))
-    topology = topologies.load(path)
+    try:
+        topology = validate.usable(path)
+    except PillarError as error:
+        raise Refused(str(error)) from error
     site = _site()
     data: Any = {"pigsty": compile_pillar(topology, _address(topology, host), site, of_grains({}))}
     if not show_secrets:

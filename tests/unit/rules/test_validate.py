@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pigsty import rules, topology, validate
+from pigsty.errors import PillarError
 from pigsty.findings import Finding, has_errors
 
 HOSTS = 200
@@ -148,3 +149,23 @@ def test_secrets_never_stand_in_a_finding(tmp_path: Path) -> None:
     assert len([f for f in found if f.severity == "error"]) >= 5
     for finding in found:
         assert secret not in repr(finding)
+
+
+def test_what_is_used_is_what_was_validated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit between validation and use must not slip through: the file is read once."""
+    file = tmp_path / "pigsty.yml"
+    file.write_text(text_of())
+    good = topology.load(file)
+    reads = iter([good])
+    monkeypatch.setattr(topology, "load", lambda _: next(reads))
+    assert validate.usable(file) is good
+
+
+@pytest.mark.parametrize("text", ["all: [", "all: { vars: { pg_port: x } }\n", ""])
+def test_an_inventory_with_errors_is_not_usable(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "pigsty.yml"
+    file.write_text(text)
+    with pytest.raises(PillarError, match="`pigsty validate"):
+        validate.usable(file)
