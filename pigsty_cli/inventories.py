@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pigsty_cli.errors import UsageError
+from pigsty_cli.errors import Refused, UsageError
 
 #: Looked for in this order when no file is named.
 PLACES = (Path("/etc/pigsty/pigsty.yml"), Path("pigsty.yml"))
@@ -16,14 +16,22 @@ def find(file: str | os.PathLike[str] | None = None) -> Path:
 
     Raises:
         UsageError: the named file isn't there, or there is none in any of the places.
+        Refused: this user may not look there.
     """
     if file is not None:
         path = Path(file)
-        if not path.exists():
+        if not _exists(path):
             raise UsageError(f"no such file: {path}")
         return path
     for path in PLACES:
-        if path.exists():
+        if _exists(path):
             return path
     places = " or ".join(str(path) for path in PLACES)
     raise UsageError(f"no inventory: neither named nor found at {places}")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise Refused(f"{path}: permission denied; run this as root") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from pigsty import returns
 from pigsty.deadlines import DEADLINES, POLL_SECONDS
 from pigsty.events import ApplyStep
 from pigsty.returns import HostResult
-from pigsty_cli.saltapi import Event, Published
+from pigsty_cli.saltapi import Event, Published, SaltError
 
 #: So many answers in a row that the job isn't running there make a host a lost one: the first may
 #: come from a minion that hasn't begun yet, or whose return is on the way.
@@ -162,7 +163,9 @@ class Follower:
         self._questions = set()
         for jid in {host.jid for host in self._hosts.values()}:
             hosts = [name for name, host in self._hosts.items() if host.jid == jid]
-            self._questions.add(self._bus.publish(hosts, "saltutil.find_job", [jid]).jid)
+            # A master that is down for a while is no reason to give up: its minions work on.
+            with suppress(SaltError):
+                self._questions.add(self._bus.publish(hosts, "saltutil.find_job", [jid]).jid)
 
     def _since(self, host: _Host, now: float) -> float:
         return now - host.begin if self._timed else 0.0

@@ -5,6 +5,7 @@ The tests stand in the order of a minion's life, and the last one kills it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import pytest
 from pigsty import topology
 from pigsty.events import ApplyStep
 from pigsty.returns import HostResult
-from pigsty_cli import applying, jobs
+from pigsty_cli import applying, jobs, saltapi
 from pigsty_cli.applying import Plan
 from pigsty_cli.saltapi import Master, SaltError
 
@@ -129,6 +130,12 @@ def test_who_works_already_is_seen(master: Master) -> None:
     assert applying.presence(master, (MEMBER,), MEMBER).busy == {}
 
 
+def test_nobody_with_a_key_is_no_error_of_the_master(master: Master) -> None:
+    found = applying.presence(master, (STRANGER,), MEMBER)
+    assert found.up == ()
+    assert "key" in found.missing[STRANGER]
+
+
 def test_a_minion_that_dies_at_work_is_lost(
     master: Master, ops_minion: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,3 +146,19 @@ def test_a_minion_that_dies_at_work_is_lost(
     assert result.status == "lost"
     assert result.seconds < QUICK["apply.silence"] + 3 * QUICK["apply.ask"]
     assert job.jid in result.error
+
+
+def test_a_master_that_dies_meanwhile_ends_the_run_and_does_not_spin(
+    master: Master, ops_master: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last test: nothing is left afterwards."""
+    quick = {**QUICK, "apply.publish": 3.0}
+    for module in (jobs, saltapi):
+        monkeypatch.setattr(module, "DEADLINES", MappingProxyType({**jobs.DEADLINES, **quick}))
+    job = master.publish([MEMBER], "state.apply", ["pgsql"])
+    ops_master.terminate()
+    screen = Screen()
+    begin = time.process_time()
+    (result,) = jobs.Follower(master, screen).follow({job.jid: [MEMBER]}).values()
+    assert result.status == "lost"
+    assert time.process_time() - begin < 2

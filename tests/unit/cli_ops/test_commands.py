@@ -137,6 +137,22 @@ def test_apply_without_an_inventory(
     assert str(inventory) in capsys.readouterr().err
 
 
+def test_apply_by_somebody_who_may_not(
+    inventory: Path,
+    master: Master,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(self: Path, **_options: Any) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", denied)
+        code = run(["apply"])
+    assert code == exitcodes.REFUSED
+    assert "root" in capsys.readouterr().err
+
+
 def test_apply_goes_on_without_a_missing_host_and_says_so_first(
     inventory: Path, master: Master, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from pigsty.deadlines import DEADLINES
 from pigsty.events import ApplyStep
 from pigsty.returns import HostResult
 from pigsty_cli.jobs import Follower
-from pigsty_cli.saltapi import Event, Published
+from pigsty_cli.saltapi import Event, Published, SaltError
 
 A, B = "10.0.0.1", "10.0.0.2"
 GOOD = {"x_|-y_|-y_|-z": {"result": True, "changes": {}, "__run_num__": 0}}
@@ -241,3 +241,14 @@ def test_ctrl_c_comes_through(bus: Bus, screen: Screen) -> None:
     bus.at(1.0, interrupt)
     with pytest.raises(KeyboardInterrupt):
         follow(bus, screen, {"1": [A]})
+
+
+def test_a_master_that_is_down_for_a_while_is_waited_for(
+    bus: Bus, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_arguments: Any) -> Published:
+        raise SaltError("the Salt master didn't take the job")
+
+    monkeypatch.setattr(bus, "publish", refuses)
+    bus.returned(40.0, "1", A)
+    assert follow(bus, screen, {"1": [A]})[A].status == "ok"
