@@ -6,6 +6,7 @@ PY := $(VENV)/bin/python
 # The admin node of pillar/inventory/sandbox.yml.
 ADMIN := 10.10.10.10
 # What the sandbox and the functional tests need of the host; installed only when missing.
+# The PostgreSQL server is for tests that start one of their own; the package's `main` cluster isn't made.
 HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring postgresql
 
 .PHONY: help venv host sandbox destroy install test test-unit test-functional test-sandbox bench lint docs clean
@@ -27,6 +28,8 @@ host: ## install the host packages that are missing (needs root)
 	if [ -n "$$missing" ]; then \
 	  [ "$$(id -u)" = 0 ] || { echo "missing packages:" $$missing "- run as root: apt-get install" $$missing >&2; exit 2; }; \
 	  echo "installing host packages:" $$missing; \
+	  mkdir -p /etc/postgresql-common/createcluster.d; \
+	  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/no-main.conf; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
