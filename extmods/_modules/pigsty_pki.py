@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 __virtualname__ = "pigsty_pki"
 
-#: Where `pigsty init` puts the CA; it exists on the admin node only.
-CA = Path("/etc/pigsty/pki")
+#: Where `pigsty init` puts the CA, on the admin node only. The minion's option `pigsty_pki`
+#: names another folder.
+CA = "/etc/pigsty/pki"
 
 
 def __virtual__() -> str:
@@ -111,11 +112,12 @@ def _grant(pillar: Any, caller: str, role: str) -> pki.Leaf:
 
 def _authority() -> tuple[bytes, bytes]:
     """Return the CA's key and certificate."""
-    key = CA / "ca.key"
+    folder = Path(__opts__.get("pigsty_pki", CA))
+    key = folder / "ca.key"
     try:
         if key.stat().st_mode & 0o077:
             raise CommandExecutionError(f"{key} can be read by others: chmod 0600 {key}")
-        return key.read_bytes(), (CA / "ca.crt").read_bytes()
+        return key.read_bytes(), (folder / "ca.crt").read_bytes()
     except OSError as error:
         raise CommandExecutionError(
             f"the CA can't be read ({error}): run `pigsty init` on the admin node"

@@ -23,9 +23,9 @@ def csr():
 
 
 @pytest.fixture
-def admin(minion, monkeypatch):
+def admin(minion):
     """The signer on the admin node; its pillar in memory is an old one that grants nothing."""
-    minion.opts["id"] = "10.10.10.10"
+    minion.opts |= {"id": "10.10.10.10", "pigsty_pki": str(minion.folder)}
     key, cert = pki.create_ca("pigsty-ca", 100)
     (minion.folder / "ca.key").write_bytes(key)
     (minion.folder / "ca.key").chmod(0o600)
@@ -33,7 +33,6 @@ def admin(minion, monkeypatch):
     fresh = {"pigsty": {"infra": {"pki": {"grants": GRANTS}}}}
     minion.salt["pillar.items"] = lambda unmask: fresh
     module = minion.load("_modules", "pigsty_pki")
-    monkeypatch.setattr(module, "CA", minion.folder)
     module.cert = cert
     return module
 
