@@ -80,6 +80,8 @@ def served(name: str) -> dict[str, Any]:
         state = __salt__["pigsty_systemd.show"](unit)[unit]
         changes |= __salt__["pigsty_systemd.plan"](unit, state)
         running = state.get("ActiveState") == "active"
+        if running and __salt__["pigsty_systemd.owed"](unit):
+            changes["configuration"] = {"old": "an older one is loaded", "new": "loaded"}
         if running and not _serves(infra["nginx"]):
             changes["certificate"] = {"old": "another one is served", "new": "the one on disk"}
         result["changes"] = changes
@@ -89,13 +91,15 @@ def served(name: str) -> dict[str, Any]:
         if __opts__["test"]:
             result.update(result=None, comment="would be set right")
             return result
+        if running:
+            # An apply that ends before the reload, for whatever reason, leaves it to the next one.
+            __salt__["pigsty_systemd.owe"](unit, "reload")
         __salt__["pigsty_file.converge"](files)
         checked = __salt__["cmd.run_all"]("nginx -t -q", python_shell=False)
         if checked["retcode"]:
             raise CommandExecutionError(f"nginx refuses its configuration: {checked['stderr']}")
         __salt__["pigsty_systemd.enact"]({unit: changes[unit]} if unit in changes else {})
-        if running:
-            __salt__["pigsty_systemd.act"]("reload", unit)
+        __salt__["pigsty_systemd.pay"](unit)
         wait_until(lambda: _serves(infra["nginx"]), "repo.served", "nginx serves the repository")
         result["comment"] = "set right"
     except (CommandExecutionError, DeadlineExceeded) as error:
