@@ -135,6 +135,15 @@ def _modules(answer: Any) -> Any:
     return answer.get(PRESENCE[1]) if isinstance(answer, Mapping) else None
 
 
+def outdated(started: float | None) -> bool:
+    """Whether the core package has changed since the Salt master started, which keeps what it read.
+
+    Args:
+        started: when the master was started, None if unknown.
+    """
+    return started is not None and extmods.changed(Path(pigsty.__file__).parent) > started
+
+
 def repository_flag(topology: Topology) -> Path | None:
     """Return the file that says that the package repository of the admin node is built.
 

@@ -131,7 +131,7 @@ class Live:
         from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
-        for host, row in self._rows.items():
+        for host, row in sorted(self._rows.items(), key=lambda entry: _calm(entry[1])):
             if row.result is not None:
                 sign, style = SIGNS[row.result.status]
                 bar: Any = Text(sign, style=style)
@@ -145,6 +145,11 @@ class Live:
                 text = Text(f"{running(step)} ({seconds:.0f} s)", no_wrap=True, overflow="ellipsis")
             table.add_row(Text(host, style="bold"), Text(row.name), bar, text)
         return table
+
+
+def _calm(row: _Row) -> bool:
+    """Whether there is nothing to look at: those rows come last, where a small screen cuts off."""
+    return row.result is not None and row.result.good
 
 
 def display(names: Mapping[str, str]) -> Lines | Live:

@@ -201,6 +201,13 @@ class Master:
                 # The id is the authenticated sender's: the master checks it for a job's return.
                 found[str(event.data.get("id"))] = event.data.get("return")
 
+    def started(self) -> float | None:
+        """Return when the master was started (seconds since 1970), or None when that is unknown."""
+        try:
+            return Path(self._opts["pidfile"]).stat().st_mtime
+        except OSError:
+            return None
+
     def connected(self) -> frozenset[str]:
         """Return the addresses that the kernel has connections of to the master's publisher."""
         port = int(self._opts["publish_port"])

@@ -81,6 +81,11 @@ def _apply(
     with lock.held(what + (" --test" if test else "")), Master() as master:
         found = applying.presence(master, hosts, topology.admin_ip)
         _announce(plan, found)
+        if applying.outdated(master.started()):
+            message(
+                "warning: this program is newer than the running Salt master, which makes the "
+                "pillars: `systemctl restart salt-master`"
+            )
         _refuse(found)
         flag = applying.repository_flag(topology)
         built = flag is None or flag.exists()

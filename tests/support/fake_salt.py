@@ -33,6 +33,7 @@ class Master:
         self.synced = set(ALL)
         self.states = states
         self.limits: dict[str, float] = {}
+        self.start: float | None = None
 
     def publish(
         self,
@@ -60,6 +61,9 @@ class Master:
         if self.published[int(job.jid)]["function"][0] == "saltutil.sync_all":
             return {host: {} for host in job.minions & self.synced}
         return {host: data for host, data in self.answers.items() if host in job.minions}
+
+    def started(self) -> float | None:
+        return self.start
 
     def connected(self) -> frozenset[str]:
         return frozenset(self.links - {META})

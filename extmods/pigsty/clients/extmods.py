@@ -29,6 +29,11 @@ def fingerprint(folder: Path, prefix: str = "") -> str:
     return digest.hexdigest()
 
 
+def changed(folder: Path) -> float:
+    """Return when the newest file of a folder was written (seconds since 1970); 0 without files."""
+    return max((path.stat().st_mtime for path in _files(folder)), default=0.0)
+
+
 def _files(folder: Path) -> Iterator[Path]:
     # The core stands among the utils as a link to a folder.
     for parent, folders, files in os.walk(folder, followlinks=True):

@@ -122,6 +122,12 @@ def test_a_job_of_the_past_is_remembered(master: Master) -> None:
         master.job("20200101000000000000")
 
 
+def test_the_master_tells_when_it_was_started(master: Master) -> None:
+    started = master.started()
+    assert started is not None
+    assert 0 < time.time() - started < 600
+
+
 def test_who_works_already_is_seen(master: Master) -> None:
     job = master.publish([MEMBER], "state.apply", ["quick"])
     found = applying.presence(master, (MEMBER,), MEMBER)

@@ -193,6 +193,19 @@ def test_apply_is_refused_while_another_runs(
     assert master.published == []
 
 
+@pytest.mark.parametrize(("start", "warned"), [(None, False), (0.0, True), (4e9, False)])
+def test_a_master_older_than_the_program_is_warned_of(
+    inventory: Path,
+    master: Master,
+    capsys: pytest.CaptureFixture[str],
+    start: float | None,
+    warned: bool,
+) -> None:
+    master.start = start
+    assert run(["apply", "--yes"]) == exitcodes.OK
+    assert ("restart salt-master" in capsys.readouterr().err) is warned
+
+
 def test_apply_tells_failures_in_full(
     inventory: Path, master: Master, capsys: pytest.CaptureFixture[str]
 ) -> None:
