@@ -1,8 +1,8 @@
 """Salt's own keys: RSA pairs that identify the master and every minion."""
 
 BITS = 2048
-"""Salt's default, good until 2030 by NIST SP 800-57 and changed by replacing the key. Salt loads the key
-23 times in one highstate, and each load checks it: 0.04 s at 2048 bits, 0.12 s at 3072 (measured)."""
+"""Salt's default, good until 2030 by NIST SP 800-57 and changed by replacing the key. Salt loads it
+23 times in one highstate and checks it each time: 0.04 s at 2048 bits, 0.12 s at 3072 (measured)."""
 
 
 def generate() -> bytes:
