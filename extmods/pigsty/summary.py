@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
 from pigsty.clients.patroni import Cluster as LiveCluster
 from pigsty.clients.patroni import Member as LiveMember
+from pigsty.render import services
 from pigsty.topology import PgCluster, PgInstance, Topology
 
 #: State of a declared member whose Patroni doesn't answer.
@@ -151,8 +152,8 @@ PURPOSES: Mapping[str, str] = {
 def connections(topology: Topology, cluster: PgCluster) -> list[Connection]:
     """Return how to reach each database of a cluster through each of its services.
 
-    Every member carries every service, so the first one that HAProxy runs on will do; all of them
-    are named, and libpq takes the first that answers.
+    Every node that carries the services carries all of them: all nodes are named, and libpq takes
+    the first that answers. A service without a server (no member for offline queries) is left out.
 
     Args:
         topology: the deployment.
@@ -164,14 +165,16 @@ def connections(topology: Topology, cluster: PgCluster) -> list[Connection]:
     parameters = cluster.vars
     public = parameters.get("pigsty_profile") == SANDBOX
     users = {user["name"]: user for user in parameters.get("pg_users") or ()}
-    hosts = [member.ip for member in cluster.members]
+    own = tuple(member.ip for member in cluster.members)
+    hosts = services.providers(topology, cluster) or own
+    ports = _ports(cluster)
     found = []
     for database in parameters.get("pg_databases") or ():
         if database.get("state") == "absent":
             continue
         user = _user(database, users)
         password = users.get(user, {}).get("password", "") if public else ""
-        for name, port in _services(parameters):
+        for name, port in ports.items():
             found.append(
                 Connection(
                     cluster=cluster.name,
@@ -194,15 +197,16 @@ def _user(database: Mapping[str, Any], users: Mapping[str, Any]) -> str:
     return str(next(logins, owner or "postgres"))
 
 
-def _services(parameters: Mapping[str, Any]) -> list[tuple[str, int]]:
-    services = {}
-    for key in ("pg_default_services", "pg_services"):
-        for service in parameters.get(key) or ():
-            services[str(service["name"])] = int(service["port"])
-    return list(services.items())
+def _ports(cluster: PgCluster) -> dict[str, int]:
+    prefix = f"{cluster.name}-"
+    return {
+        service.name.removeprefix(prefix): service.port
+        for service in services.services(cluster)
+        if service.servers
+    }
 
 
-def _url(hosts: list[str], port: int, database: str, user: str, password: str) -> str:
+def _url(hosts: Sequence[str], port: int, database: str, user: str, password: str) -> str:
     who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
     where = ",".join(f"{host}:{port}" for host in hosts)
     return f"postgres://{who}@{where}/{quote(database, safe='')}"

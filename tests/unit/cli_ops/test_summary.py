@@ -107,6 +107,12 @@ def test_a_connection_for_each_service(sandbox: topology.Topology) -> None:
     assert url == "postgres://test:test@10.10.10.11:5433,10.10.10.12:5433,10.10.10.13:5433/test"
 
 
+def test_a_service_without_a_server_is_not_offered(sandbox: topology.Topology) -> None:
+    """pg-meta has one member, and none for offline queries: its port 5438 leads nowhere."""
+    found = summary.connections(sandbox, sandbox.pg_clusters["pg-meta"])
+    assert [way.service for way in found] == ["primary", "replica", "default"]
+
+
 INVENTORY = """
 all:
   vars: {{ admin_ip: 10.9.9.1, pigsty_profile: "{profile}" }}
@@ -118,7 +124,7 @@ all:
         pg_cluster: pg-a
         pg_users: [{{ name: "app@x", password: "p/w:1@" }}, {{ name: ro, login: false }}]
         pg_databases: [{{ name: app, owner: "app@x" }}, {{ name: old, state: absent }}]
-        pg_services: [{{ name: standby, port: 5435 }}]
+        pg_services: [{{ name: standby, port: 5435, selector: '[]' }}]
       hosts: {{ 10.9.9.1: {{ pg_seq: 1, pg_role: primary }} }}
 """
 
