@@ -134,8 +134,8 @@ def set_aside(paths: Iterable[str]) -> None:
 
     CLI Example: called by states.
     """
-    Path(render.BACKUP).mkdir(parents=True, exist_ok=True)
     for path in paths:
+        Path(render.BACKUP).mkdir(parents=True, exist_ok=True)
         shutil.move(path, Path(render.BACKUP) / Path(path).name)
 
 
