@@ -99,6 +99,8 @@ def config(etcd: Mapping[str, Any], start: Mapping[str, str]) -> str:
         "quota-backend-bytes": QUOTA,
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": RETENTION,
+        # Patroni speaks HTTP; etcd 3.4 leaves that out unless its file asks for it.
+        "enable-grpc-gateway": True,
         "client-transport-security": tls,
         "peer-transport-security": tls,
     }

@@ -50,6 +50,7 @@ def test_configuration_is_yaml_with_tls_everywhere():
     urls = [value for key, value in data.items() if key.endswith("-urls")]
     assert urls
     assert all(url.startswith("https://") for value in urls for url in value.split(","))
+    assert data["enable-grpc-gateway"] is True
     assert data["auto-compaction-mode"] == "periodic"
     assert data["quota-backend-bytes"] == 8 * 2**30
 
