@@ -8,7 +8,8 @@ pki        ``grants``: ``{minion id: {role: leaf}}``; only on the admin node, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pigsty.pillar import node as node_pillar
@@ -20,6 +21,8 @@ from pigsty.topology import Node, Topology
 
 #: Variables that tell programs which proxy to fetch through, as `proxy_env` names them.
 _PROXY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+#: What was made of the last inventory, by name.
+_texts: list[tuple[Topology, dict[str, str]]] = []
 
 
 def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> dict[str, Any]:
@@ -48,13 +51,17 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             "enabled": bool(values["repo_enabled"]),
             "environment": proxy(values),
             "name": str(values["repo_name"]),
-            "packages": packages(topology, node, platform),
+            "packages": _kept(
+                topology,
+                f"packages {platform.name} {node.ip}",
+                lambda: packages(topology, node, platform),
+            ),
             "url_packages": _urls(values["repo_url_packages"]),
         },
         "seq": member.seq,
     }
     if node.ip == topology.admin_ip:
-        data["pki"] = {"grants": certificates.grants(topology)}
+        data["pki"] = {"grants": _kept(topology, "grants", lambda: certificates.grants(topology))}
     return data
 
 
@@ -129,6 +136,20 @@ def proxy(values: Mapping[str, Any]) -> dict[str, str]:
     given = values["proxy_env"] or {}
     found = {name: str(given[name]) for name in _PROXY if given.get(name)}
     return found if set(found) - {"no_proxy"} else {}
+
+
+def _kept(topology: Topology, name: str, make: Callable[[], Any]) -> Any:
+    """Return what is made of all nodes: made once for an inventory, and a copy each time.
+
+    The admin node's pillar is compiled for every certificate that is signed, and these two grow
+    with the deployment.
+    """
+    if not _texts or _texts[0][0] is not topology:
+        _texts[:] = [(topology, {})]
+    texts = _texts[0][1]
+    if name not in texts:
+        texts[name] = json.dumps(make())
+    return json.loads(texts[name])
 
 
 def _enabled(server: Node) -> bool:

@@ -147,3 +147,16 @@ def test_single_files_have_one_form(tmp_path):
         {"name": "a.tgz", "url": "https://x.example/a.tgz"},
         {"name": "b", "url": "https://x.example/c"},
     ]
+
+
+def test_what_is_kept_is_that_of_this_inventory_and_nobody_can_spoil_it(tmp_path):
+    first = write(tmp_path)
+    data = compiled(first, "10.1.1.1")["infra"]
+    data["pki"]["grants"].clear()
+    data["repo"]["packages"].clear()
+    again = compiled(first, "10.1.1.1")["infra"]
+    assert sorted(again["pki"]["grants"]) == ["10.1.1.1", "10.1.1.2"]
+    assert again["repo"]["packages"]
+    other = write(tmp_path, repo_extra_packages="[something-else]")
+    assert "something-else" in compiled(other, "10.1.1.1")["infra"]["repo"]["packages"]
+    assert "something-else" not in compiled(first, "10.1.1.1")["infra"]["repo"]["packages"]
