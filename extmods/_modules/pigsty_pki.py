@@ -16,6 +16,7 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty import pki
 from pigsty.deadlines import DEADLINES
+from pigsty.render import certificates
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +103,13 @@ def _grant(pillar: Any, caller: str, role: str) -> pki.Leaf:
         grants = pillar["pigsty"]["infra"]["pki"]["grants"]
     except (KeyError, TypeError):
         raise CommandExecutionError("this minion is not the admin node: it signs nothing") from None
-    if role not in grants.get(caller, {}):
+    leaf = certificates.grant(grants, caller, role)
+    if leaf is None:
         raise CommandExecutionError(
             f"minion {caller} may not have a certificate for the role {role!r}: "
             "the inventory gives it no such module"
         )
-    return pki.Leaf.from_dict(grants[caller][role])
+    return leaf
 
 
 def _authority() -> tuple[bytes, bytes]:

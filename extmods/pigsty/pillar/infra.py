@@ -3,12 +3,11 @@
 repo       ``directory``, ``name``, ``packages`` (names of this distribution), ``url_packages``,
            ``environment`` (of the fetching), ``enabled``
 nginx      ``home``, ``port``, ``ssl_port``, ``sslmode``, ``packages``
-pki        ``grants``: ``{minion id: {role: leaf}}``; only on the admin node, which has the CA's key
+pki        ``grants``: by minion id, see `certificates.grants`; only on the admin node
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ from pigsty.topology import Node, Topology
 #: Variables that tell programs which proxy to fetch through, as `proxy_env` names them.
 _PROXY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 #: What was made of the last inventory, by name.
-_texts: list[tuple[Topology, dict[str, str]]] = []
+_made: list[tuple[Topology, dict[str, Any]]] = []
 
 
 def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> dict[str, Any]:
@@ -51,17 +50,20 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             "enabled": bool(values["repo_enabled"]),
             "environment": proxy(values),
             "name": str(values["repo_name"]),
-            "packages": _kept(
-                topology,
-                f"packages {platform.name} {node.ip}",
-                lambda: packages(topology, node, platform),
+            "packages": list(
+                _kept(
+                    topology,
+                    f"packages {platform.name} {node.ip}",
+                    lambda: packages(topology, node, platform),
+                )
             ),
             "url_packages": _urls(values["repo_url_packages"]),
         },
         "seq": member.seq,
     }
     if node.ip == topology.admin_ip:
-        data["pki"] = {"grants": _kept(topology, "grants", lambda: certificates.grants(topology))}
+        grants = _kept(topology, "grants", lambda: certificates.grants(topology))
+        data["pki"] = {"grants": dict(grants)}
     return data
 
 
@@ -139,17 +141,17 @@ def proxy(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _kept(topology: Topology, name: str, make: Callable[[], Any]) -> Any:
-    """Return what is made of all nodes: made once for an inventory, and a copy each time.
+    """Return what is made of all nodes: made once for an inventory. The caller copies it.
 
     The admin node's pillar is compiled for every certificate that is signed, and these two grow
     with the deployment.
     """
-    if not _texts or _texts[0][0] is not topology:
-        _texts[:] = [(topology, {})]
-    texts = _texts[0][1]
-    if name not in texts:
-        texts[name] = json.dumps(make())
-    return json.loads(texts[name])
+    if not _made or _made[0][0] is not topology:
+        _made[:] = [(topology, {})]
+    found = _made[0][1]
+    if name not in found:
+        found[name] = make()
+    return found[name]
 
 
 def _enabled(server: Node) -> bool:

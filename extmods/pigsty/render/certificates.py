@@ -9,8 +9,9 @@ password gives rights. Servers are known by their alternative names anyway.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface
 from typing import Any
@@ -57,12 +58,21 @@ def leaves(topology: Topology, node: Node) -> dict[str, Leaf]:
     return dict(sorted(found.items()))
 
 
-def grants(topology: Topology) -> dict[str, dict[str, Any]]:
-    """Return what the CA may sign for whom: ``{minion id: {role: leaf as plain data}}``."""
+def grants(topology: Topology) -> dict[str, str]:
+    """Return what the CA may sign for whom, by minion id, for :func:`grant` to read.
+
+    Each value is a text: with thousands of nodes, one entry is read of all that are carried.
+    """
     return {
-        ip: {role: leaf.to_dict() for role, leaf in leaves(topology, node).items()}
+        ip: json.dumps({role: leaf.to_dict() for role, leaf in leaves(topology, node).items()})
         for ip, node in sorted(topology.nodes.items())
     }
+
+
+def grant(given: Mapping[str, str], minion: str, role: str) -> Leaf | None:
+    """Return the certificate that a minion may have for a role, or None when it may not."""
+    roles = json.loads(given.get(minion, "{}"))
+    return Leaf.from_dict(roles[role]) if role in roles else None
 
 
 def lifetime(node: Node) -> int:

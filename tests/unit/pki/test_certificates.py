@@ -57,8 +57,15 @@ def test_a_node_has_the_roles_of_its_modules(four):
 def test_grants_are_the_leaves_of_every_node(four):
     grants = certificates.grants(four)
     assert list(grants) == sorted(four.nodes)
-    leaf = certificates.leaves(four, four.nodes["10.10.10.11"])["pgsql"]
-    assert grants["10.10.10.11"]["pgsql"] == leaf.to_dict()
+    for ip, one in four.nodes.items():
+        for role, leaf in certificates.leaves(four, one).items():
+            assert certificates.grant(grants, ip, role) == leaf
+
+
+def test_no_grant_for_others(four):
+    grants = certificates.grants(four)
+    for minion, role in (("10.10.10.11", "etcd"), ("10.10.10.99", "node"), ("", "node")):
+        assert certificates.grant(grants, minion, role) is None
 
 
 def test_names_of_a_postgres_member(four):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -12,8 +13,8 @@ from pigsty import pki
 LEAF = pki.Leaf("pg-test-1.pgsql", ("pg-test",), ("10.10.10.11",), 365)
 OWN = pki.Leaf("infra-1.infra", ("i.pigsty",), ("10.10.10.10",), 365)
 GRANTS = {
-    "10.10.10.10": {"infra": OWN.to_dict()},
-    "10.10.10.11": {"pgsql": LEAF.to_dict()},
+    "10.10.10.10": json.dumps({"infra": OWN.to_dict()}),
+    "10.10.10.11": json.dumps({"pgsql": LEAF.to_dict()}),
 }
 
 

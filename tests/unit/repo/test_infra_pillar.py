@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_what_a_node_expects_is_what_it_may_have():
     deployment = build("trio")
     grants = compiled(deployment, deployment.admin_ip)["infra"]["pki"]["grants"]
     for ip in deployment.nodes:
-        assert compiled(deployment, ip)["meta"]["certs"] == grants[ip]
+        assert compiled(deployment, ip)["meta"]["certs"] == json.loads(grants[ip])
 
 
 def test_the_address_of_the_repository(tmp_path):
