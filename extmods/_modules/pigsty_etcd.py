@@ -140,9 +140,11 @@ def restart(etcd: Mapping[str, Any], unit: str) -> None:
         return
     held: list[str] = []
     login(own, etcd)
+    # As long as a turn can take; the lock of a member that died while it held it ends by itself.
+    seconds = int(DEADLINES["etcd.turn"] + 2 * DEADLINES["etcd.healthy"])
 
     def turn() -> bool:
-        lease = own.lock(render.LOCK, etcd["name"], int(DEADLINES["etcd.healthy"]))
+        lease = own.lock(render.LOCK, etcd["name"], seconds)
         if lease is not None:
             held.append(lease)
         return bool(held)

@@ -9,7 +9,7 @@ import pytest
 from salt.exceptions import CommandExecutionError
 
 from pigsty.clients.etcd import EtcdError, Member, Unreachable
-from pigsty.deadlines import DeadlineExceeded
+from pigsty.deadlines import DEADLINES, DeadlineExceeded
 from pigsty.render import etcd as render
 
 USERS = [{"name": "pg-test", "password": "Pg.Token", "prefix": "/pg/pg-test/"}]
@@ -114,7 +114,7 @@ class Client:
     def lock(self, key, owner, seconds):
         if self.store.holder:
             return None
-        self.store.holder = owner
+        self.store.holder, self.store.seconds = owner, seconds
         return "lease"
 
     def unlock(self, lease):
@@ -433,6 +433,8 @@ def test_a_member_restarts_while_it_holds_the_lock(three, monkeypatch):
     three.minion.salt["pigsty_systemd.act"] = act
     restart(three, monkeypatch)
     assert held == ["etcd-2"]
+    # It must not end while its holder still waits for the others or comes back.
+    assert three.store.seconds >= DEADLINES["etcd.turn"] + 2 * DEADLINES["etcd.healthy"]
     assert three.store.holder is None
 
 
