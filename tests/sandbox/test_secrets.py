@@ -17,8 +17,8 @@ SECRETS = (
     "Etcd.Root",
 )
 HOSTS = ("10.10.10.10", "10.10.10.11", "10.10.10.12", "10.10.10.13")
-#: The mounted repository holds the sandbox's own, public inventory and the list of public passwords;
-#: its byte code does, too.
+#: The mounted repository holds the sandbox's own, public inventory and the list of public
+#: passwords; its byte code does, too.
 PUBLIC = ("/opt/pigsty/src", "/var/cache/pigsty/pycache")
 
 

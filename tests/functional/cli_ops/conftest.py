@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-#: A host of the sandbox's inventory, played by the minion.
-MEMBER = "10.10.10.11"
+#: A host of the sandbox's inventory, played by the minion; another than that of the shared master,
+#: which would take this one's key for a stranger's with a known id.
+MEMBER = "10.10.10.13"
 START = 90
 
 STATES = {

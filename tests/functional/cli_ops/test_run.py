@@ -21,7 +21,7 @@ from pigsty_cli.applying import Plan
 from pigsty_cli.saltapi import Master, SaltError
 
 ROOT = Path(__file__).resolve().parents[3]
-MEMBER, STRANGER = "10.10.10.11", "10.10.10.12"
+MEMBER, STRANGER = "10.10.10.13", "10.10.10.12"
 #: Two loaded cores, and daemons of which all come from 127.0.0.1 and so look unconnected.
 SLOW = {"apply.stranger": 20.0, "apply.presence": 20.0}
 QUICK = {"apply.ask": 2.0, "apply.silence": 6.0}
