@@ -36,6 +36,18 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.primary": 180.0,
         # A replica waits for its leader and copies the data; a large copy outlives the apply.
         "patroni.replica": 300.0,
+        # Patroni answers a switchover when another member holds the leader key: the old leader's
+        # last checkpoint comes before.
+        "patroni.switchover": 90.0,
+        # The new leader's PostgreSQL takes writes; the old one is stopped, rewound and streams.
+        "patroni.leads": 60.0,
+        "patroni.follows": 120.0,
+        # One member's PostgreSQL stops (with a checkpoint), starts and replays its log.
+        "patroni.restart": 300.0,
+        # Every member has read the cluster's maintenance mode: a loop of Patroni, or two.
+        "patroni.pause": 60.0,
+        # A replica copies the data of its cluster; Patroni goes on when nobody waits any longer.
+        "patroni.reinit": 3600.0,
         # A local connection, and the postmaster reading its files again: both take milliseconds.
         "postgres.connect": 5.0,
         "postgres.reload": 10.0,
@@ -47,6 +59,18 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "sql.baseline": 3600.0,
         # Another run on the same cluster finishes.
         "sql.turn": 300.0,
+        # Patroni takes a new archive_command over at its next look, up to ten seconds later.
+        "backup.archiving": 60.0,
+        # One look into a repository: an object storage answers in seconds, or isn't there.
+        "backup.info": 60.0,
+        # A stanza is two small files; the server and the repository are asked for what they are.
+        "backup.stanza": 120.0,
+        # A WAL segment is switched, and comes to the archive: pgBackRest itself waits for 60 s.
+        "backup.check": 120.0,
+        # The first full backup of a cluster, which an apply waits for.
+        "backup.first": 3600.0,
+        # A backup that a person asked for, of a database of some terabytes.
+        "backup.run": 43200.0,
         # The CA's minion compiles its pillar and signs in 1 s; all nodes of a first apply ask.
         "pki.sign": 60.0,
         # The admin node downloads every package of the deployment; the others wait for that.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pigsty_cli.commands import pgsql_operations
 from pigsty_cli.inventories import find
 from pigsty_cli.output import emit, inventory_option, message, output_option
 
@@ -24,12 +25,12 @@ COLUMNS = {
 
 @click.group("pgsql")
 def command() -> None:
-    """PostgreSQL clusters: members, live roles, lag.
+    """PostgreSQL clusters: members, live roles, lag, and what is done to them.
 
     \b
     Examples:
       pigsty pgsql list
-      pigsty pgsql list pg-test -o json
+      pigsty pgsql switchover pg-test --test
     """
 
 
@@ -72,3 +73,7 @@ def list_(cluster: str | None, inventory: str | None, output: str) -> None:
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as the table shows it: `yes` only where there is something to do."""
     return {**row, "pending_restart": "yes" if row["pending_restart"] else ""}
+
+
+for _operation in pgsql_operations.COMMANDS:
+    command.add_command(_operation)

@@ -1,0 +1,289 @@
+"""Operations on a living cluster: look at it, and have Patroni carry out what was decided.
+
+What is done and why not is decided in :mod:`pigsty.operations`; here are the calls, the waits with
+their deadlines, and the words on standard error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pigsty.clients.patroni import CA, Cluster, Member, Patroni
+from pigsty.clients.patroni_actions import Actions
+from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.errors import ClientError
+from pigsty.operations import Plan, Snapshot
+from pigsty.summary import newest
+from pigsty.topology import PgCluster
+from pigsty_cli.deployment import ask
+from pigsty_cli.errors import CliError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the members of a cluster are reached.
+
+    Attributes:
+        cluster: as the inventory declares it.
+        port: of the REST API.
+        ca: CA certificate file; None without TLS.
+        username: of the API.
+        password: of the API.
+    """
+
+    cluster: PgCluster
+    port: int
+    ca: str | None
+    username: str
+    password: str
+
+    def client(self, host: str, deadline: str = "patroni.request") -> Actions:
+        """Return a client of one member whose calls may take as long as a deadline."""
+        return Actions(
+            host,
+            self.port,
+            ca=self.ca,
+            username=self.username,
+            password=self.password,
+            timeout=DEADLINES[deadline],
+        )
+
+
+def access(cluster: PgCluster, key: str | Path, ca: str | Path) -> Access:
+    """Return how a cluster's members are reached.
+
+    Args:
+        cluster: as the inventory declares it.
+        key: file of the deployment's key, for a password that the inventory leaves open.
+        ca: file of the CA's certificate on the admin node.
+
+    Raises:
+        PillarError: this machine is no admin node.
+    """
+    from pigsty.pillar.pgsql import patroni_password
+    from pigsty.pillar.site import Site
+
+    params = cluster.vars
+    return Access(
+        cluster=cluster,
+        port=int(params["patroni_port"]),
+        ca=CA if params["patroni_ssl_enabled"] else None,
+        username=str(params["patroni_username"]),
+        password=patroni_password(cluster, Site.read(key, ca)),
+    )
+
+
+def look(to: Access) -> Snapshot:
+    """Ask every member of a cluster, all at once, and return what they agree on.
+
+    Raises:
+        CliError: nobody answers.
+    """
+    declared = {member.ip for member in to.cluster.members}
+    views = dict(
+        zip(sorted(declared), ask(lambda ip: _view(to, ip), sorted(declared)), strict=True)
+    )
+    view = newest(answer for answer in views.values() if answer is not None)
+    if view is None:
+        raise CliError(f"no member of {to.cluster.name} answers: {', '.join(declared)}")
+    # Members that the inventory has no more may live on; they are asked as well.
+    others = sorted({member.host for member in view.members} - set(declared))
+    views |= dict(zip(others, ask(lambda ip: _view(to, ip), others), strict=True))
+    answering = {host for host, answer in views.items() if answer is not None}
+    config: dict[str, Any] = {}
+    for host in sorted(answering):
+        try:
+            config = to.client(host).config()
+            break
+        except ClientError:
+            continue
+    return Snapshot(
+        cluster=to.cluster.name,
+        members=view.members,
+        answering=frozenset(m.name for m in view.members if m.host in answering),
+        paused=view.paused,
+        config=config,
+    )
+
+
+def _view(to: Access, host: str) -> Cluster | None:
+    try:
+        return Patroni(host, to.port, ca=to.ca, timeout=DEADLINES["status.request"]).cluster()
+    except ClientError:
+        return None
+
+
+def carry_out(to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> list[dict[str, Any]]:
+    """Do what a plan says.
+
+    Args:
+        to: the cluster's members.
+        snapshot: what the plan was made from.
+        plan: what to do.
+        say: takes a line of progress.
+
+    Returns:
+        A row for each thing that was done: ``member``, ``done``, ``seconds``.
+
+    Raises:
+        ClientError: Patroni refused or failed; the text is its own.
+        DeadlineExceeded: it was told to, and the result didn't come in time.
+    """
+    run = _Run(to, snapshot, plan, say)
+    return {
+        "switchover": run.move_lead,
+        "failover": run.move_lead,
+        "restart": run.restart,
+        "reload": run.reload,
+        "reinit": run.reinit,
+        "pause": run.pause,
+        "resume": run.pause,
+    }[plan.action]()
+
+
+class _Run:
+    """One operation under way."""
+
+    def __init__(self, to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> None:
+        self.to, self.snapshot, self.plan, self.say = to, snapshot, plan, say
+        self.rows: list[dict[str, Any]] = []
+
+    def move_lead(self) -> list[dict[str, Any]]:
+        """Hand the lead over, wait until the new leader serves and the old one follows."""
+        (name,) = self.plan.members
+        candidate = self.snapshot.member(name)
+        old = self.snapshot.leader
+        begin = time.monotonic()
+        self.say(f"asking {name} to lead")
+        order = threading.Thread(target=self._order, args=(candidate,), daemon=True)
+        self._answer: str | ClientError | None = None
+        order.start()
+        probe = self.to.client(candidate.host)
+        # A member that leads a standby cluster takes no writes: another question says so.
+        path = "/standby-leader" if old and old.role == "standby_leader" else "/primary"
+
+        def leads() -> bool:
+            # Patroni's refusal ends the wait; its "yes" comes later than the truth.
+            if isinstance(self._answer, ClientError) and not order.is_alive():
+                raise self._answer
+            try:
+                return probe.healthy(path)
+            except ClientError:
+                return False
+
+        wait_until(leads, "patroni.leads", f"{name} leads")
+        self._done(name, "leads", begin)
+        order.join(DEADLINES["patroni.switchover"])
+        if old is not None and old.name in self.snapshot.answering:
+            self._await_streaming(old.name, "patroni.follows")
+            self._done(old.name, "follows", begin)
+        return self.rows
+
+    def _order(self, candidate: Member) -> None:
+        try:
+            if self.plan.action == "switchover":
+                leader = self.snapshot.member(self.plan.leader)
+                client = self.to.client(leader.host, "patroni.switchover")
+                self._answer = client.switchover(leader.name, candidate.name)
+            else:
+                client = self.to.client(candidate.host, "patroni.switchover")
+                self._answer = client.failover(candidate.name)
+        except ClientError as error:
+            self._answer = error
+
+    def restart(self) -> list[dict[str, Any]]:
+        """Restart member after member; each is awaited before the next."""
+        for name in self.plan.members:
+            member = self.snapshot.member(name)
+            begin = time.monotonic()
+            self.say(f"{name} restarts")
+            self.to.client(member.host, "patroni.restart").restart()
+            if member.leader:
+                self._await(
+                    lambda host=member.host: self.to.client(host).status().running,  # type: ignore[misc]
+                    "patroni.restart",
+                    f"{name} serves again",
+                )
+            else:
+                self._await_streaming(name, "patroni.restart")
+            self._done(name, "restarted", begin)
+        return self.rows
+
+    def reload(self) -> list[dict[str, Any]]:
+        """Reload all; that takes no turn."""
+        for name in self.plan.members:
+            begin = time.monotonic()
+            self.to.client(self.snapshot.member(name).host).reload()
+            self._done(name, "reloads", begin)
+        return self.rows
+
+    def reinit(self) -> list[dict[str, Any]]:
+        """Begin the copy and wait for its end."""
+        (name,) = self.plan.members
+        begin = time.monotonic()
+        self.to.client(self.snapshot.member(name).host).reinitialize()
+        self.say(f"{name} copies; Patroni goes on with it should this command end")
+        # It streams until Patroni has stopped it: what counts is that it stopped, and came again.
+        self._await(lambda: not self._streams(name), "patroni.switchover", f"{name} begins")
+        self._await_streaming(name, "patroni.reinit")
+        self._done(name, "copied", begin)
+        return self.rows
+
+    def pause(self) -> list[dict[str, Any]]:
+        """Switch the maintenance mode and wait until every member knows."""
+        on = self.plan.action == "pause"
+        begin = time.monotonic()
+        hosts = {name: self.snapshot.member(name).host for name in self.plan.members}
+        self.to.client(next(iter(hosts.values()))).pause(on)
+        for name, host in hosts.items():
+            self._await(
+                lambda host=host: self.to.client(host).status().paused is on,  # type: ignore[misc]
+                "patroni.pause",
+                f"{name} {'is paused' if on else 'acts again'}",
+            )
+            self._done(name, "paused" if on else "resumed", begin)
+        return self.rows
+
+    def _await_streaming(self, name: str, deadline: str) -> None:
+        self._await(lambda: self._streams(name), deadline, f"{name} follows the leader")
+
+    def _streams(self, name: str) -> bool:
+        """Whether a replica runs on the leader's timeline, by its own word and the leader's."""
+        status = self.to.client(self.snapshot.member(name).host).status()
+        view = self.to.client(self.snapshot.member(name).host).cluster()
+        leader = view.leader
+        return (
+            status.running
+            and not status.leader
+            and status.replication in ("streaming", "in archive recovery")
+            and leader is not None
+            and leader.name != name
+            and status.timeline == leader.timeline
+        )
+
+    def _await(self, condition: Callable[[], bool], deadline: str, what: str) -> None:
+        last: list[ClientError] = []
+
+        def holds() -> bool:
+            try:
+                return condition()
+            except ClientError as error:
+                last[:] = [error]
+                return False
+
+        try:
+            wait_until(holds, deadline, what)
+        except DeadlineExceeded as error:
+            raise CliError(f"{error}" + (f"; last: {last[0]}" if last else "")) from error
+
+    def _done(self, member: str, what: str, begin: float) -> None:
+        seconds = round(time.monotonic() - begin, 1)
+        self.rows.append({"member": member, "done": what, "seconds": seconds})
+        self.say(f"{member} {what} ({seconds} s)")

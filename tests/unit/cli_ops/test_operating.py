@@ -1,0 +1,284 @@
+"""Operations on a cluster made of data: what Patroni is asked, what is waited for and said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pigsty import deadlines
+from pigsty.clients.patroni import Cluster, Member, Status
+from pigsty.errors import ClientError
+from pigsty_cli import exitcodes, inventories, operating
+from pigsty_cli.commands import pgsql_operations
+from pigsty_cli.main import run
+
+ROOT = Path(__file__).resolve().parents[3]
+SANDBOX = ROOT / "pillar/inventory/sandbox.yml"
+
+
+class World:
+    """A cluster of three; its members obey at once."""
+
+    def __init__(self) -> None:
+        self.leader = "pg-test-1"
+        self.timeline = 1
+        self.paused = False
+        self.down: set[str] = set()
+        self.pending: set[str] = set()
+        self.copying: dict[str, int] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.refuses = ""
+        self.hosts = {f"10.10.10.1{n}": f"pg-test-{n}" for n in (1, 2, 3)}
+
+    def view(self) -> Cluster:
+        members = [
+            Member(name, host, 5432, "replica", "streaming", self.timeline, 0,
+                   name in self.pending, {})
+            for host, name in self.hosts.items()
+        ]  # fmt: skip
+        return Cluster(
+            tuple(
+                replace(m, role="leader", state="running", lag=None) if m.name == self.leader else m
+                for m in members
+            ),
+            self.paused,
+        )
+
+
+class Fake:
+    """What the client of one member does."""
+
+    world: World
+
+    def __init__(self, host: str, port: int, **options: Any) -> None:
+        self.host, self.options = host, options
+        self.name = self.world.hosts[host]
+
+    def _up(self) -> None:
+        if self.name in self.world.down:
+            raise ClientError(f"{self.name}: refused")
+
+    def _act(self, *call: str) -> None:
+        self._up()
+        assert (self.options["username"], self.options["password"]) == ("postgres", "Patroni.API")
+        if self.world.refuses:
+            raise ClientError(self.world.refuses)
+        self.world.calls.append((self.name, *call))
+
+    def cluster(self) -> Cluster:
+        self._up()
+        return self.world.view()
+
+    def config(self) -> dict[str, Any]:
+        self._up()
+        return {"maximum_lag_on_failover": 1048576}
+
+    def status(self) -> Status:
+        self._up()
+        if self.world.copying.get(self.name):
+            self.world.copying[self.name] -= 1
+            return Status(self.name, "pg-test", "creating replica", "replica", None, "", (),
+                          False, False, "4.0")  # fmt: skip
+        leads = self.name == self.world.leader
+        return Status(self.name, "pg-test", "running", "primary" if leads else "replica",
+                      self.world.timeline, "" if leads else "streaming", (), self.world.paused,
+                      False, "4.0")  # fmt: skip
+
+    def healthy(self, path: str) -> bool:
+        assert path == "/primary"
+        return self.name == self.world.leader
+
+    def switchover(self, leader: str, candidate: str) -> str:
+        self._act("switchover", leader, candidate)
+        self.world.leader = candidate
+        self.world.timeline += 1
+        return "Successfully switched over"
+
+    def failover(self, candidate: str) -> str:
+        self._act("failover", candidate)
+        self.world.leader = candidate
+        return "Successfully failed over"
+
+    def restart(self) -> str:
+        self._act("restart")
+        self.world.pending.discard(self.name)
+        return "restarted successfully"
+
+    def reload(self) -> str:
+        self._act("reload")
+        return "reload scheduled"
+
+    def reinitialize(self) -> str:
+        self._act("reinit")
+        self.world.copying[self.name] = 3
+        return "reinitialize started"
+
+    def pause(self, on: bool) -> None:
+        self._act("pause" if on else "resume")
+        self.world.paused = on
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The cluster, the inventory that declares it, and the key of its deployment."""
+    file = tmp_path / "pigsty.yml"
+    file.write_text(SANDBOX.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "key").write_text("00" * 32, encoding="ascii")
+    (tmp_path / "ca").write_text("a certificate", encoding="ascii")
+    monkeypatch.setattr(inventories, "PLACES", (file,))
+    monkeypatch.setattr(pgsql_operations, "KEY", str(tmp_path / "key"))
+    monkeypatch.setattr(pgsql_operations, "CA", str(tmp_path / "ca"))
+    made = World()
+    fake = type("Fake", (Fake,), {"world": made})
+    monkeypatch.setattr(operating, "Actions", fake)
+    monkeypatch.setattr(operating, "Patroni", fake)
+    monkeypatch.setattr(deadlines, "POLL_SECONDS", 0.001)
+    return made
+
+
+def test_a_switchover_is_awaited_and_timed(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pgsql", "switchover", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
+    out, err = capsys.readouterr()
+    assert world.calls == [("pg-test-1", "switchover", "pg-test-1", "pg-test-2")]
+    data = json.loads(out)
+    assert (data["leader"], data["members"], data["test"]) == ("pg-test-1", ["pg-test-2"], False)
+    assert [(row["member"], row["done"]) for row in data["steps"]] == [
+        ("pg-test-2", "leads"),
+        ("pg-test-1", "follows"),
+    ]
+    assert "hands the lead" in err and "writes wait" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["switchover", "pg-test"],
+        ["failover", "pg-test", "--force"],
+        ["restart", "pg-test"],
+        ["reload", "pg-test"],
+        ["reinit", "pg-test", "pg-test-3"],
+        ["pause", "pg-test"],
+        ["resume", "pg-test"],
+    ],
+)
+def test_a_preview_does_nothing(
+    world: World, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pgsql", *words, "--test", "-o", "json"]) == exitcodes.OK
+    data = json.loads(capsys.readouterr().out)
+    assert data["test"] is True and data["sentence"]
+    assert [member["member"] for member in data["live"]] == ["pg-test-1", "pg-test-2", "pg-test-3"]
+    assert world.calls == []
+
+
+def test_without_yes_and_without_a_person_nothing_happens(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["switchover", "pg-test"], ["restart", "pg-test"], ["pause", "pg-test"]):
+        assert run(["pgsql", *words]) == exitcodes.REFUSED
+        assert "--yes" in capsys.readouterr().err
+    assert world.calls == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [("pg-test", exitcodes.OK), ("pg-meta", exitcodes.REFUSED)]
+)
+def test_the_clusters_name_is_typed(
+    world: World, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
+) -> None:
+    monkeypatch.setattr(pgsql_operations.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(pgsql_operations.click, "prompt", lambda *_a, **_k: typed)
+    assert run(["pgsql", "pause", "pg-test"]) == code
+    assert world.paused is (code == exitcodes.OK)
+
+
+def test_refusals_have_their_exit_code_and_change_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pgsql", "failover", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert "healthy" in capsys.readouterr().err
+    assert run(["pgsql", "reinit", "pg-test", "pg-test-1", "--yes"]) == exitcodes.REFUSED
+    assert run(["pgsql", "switchover", "pg-test", "pg-test-9", "--yes"]) == exitcodes.USAGE
+    assert run(["pgsql", "switchover", "pg-tset", "--yes"]) == exitcodes.USAGE
+    assert world.calls == []
+
+
+def test_what_patroni_refuses_is_told_in_its_words(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.refuses = "412 leader name does not match"
+    assert run(["pgsql", "switchover", "pg-test", "--yes"]) == exitcodes.FAILED
+    assert "leader name does not match" in capsys.readouterr().err
+
+
+def test_a_failover_asks_the_candidate(world: World) -> None:
+    world.down = {"pg-test-1"}
+    assert run(["pgsql", "failover", "pg-test", "pg-test-3", "--yes"]) == exitcodes.OK
+    assert world.calls == [("pg-test-3", "failover", "pg-test-3")]
+
+
+def test_members_restart_in_turn(world: World) -> None:
+    assert run(["pgsql", "restart", "pg-test", "--yes"]) == exitcodes.OK
+    assert world.calls == [
+        ("pg-test-2", "restart"),
+        ("pg-test-3", "restart"),
+        ("pg-test-1", "restart"),
+    ]
+
+
+def test_a_restart_of_those_that_wait_looks_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.pending = {"pg-test-1", "pg-test-3"}
+    restart = Fake.restart
+
+    def lowers(self: Fake) -> str:
+        said = restart(self)
+        if self.name == "pg-test-1":
+            self.world.pending.add("pg-test-2")
+        return said
+
+    monkeypatch.setattr(Fake, "restart", lowers)
+    assert run(["pgsql", "restart", "pg-test", "--pending", "--yes"]) == exitcodes.OK
+    assert [call[0] for call in world.calls] == ["pg-test-3", "pg-test-1", "pg-test-2"]
+
+
+def test_nobody_waits_for_a_restart(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pgsql", "restart", "pg-test", "--pending"]) == exitcodes.OK
+    assert "no member of pg-test waits" in capsys.readouterr().err
+    assert world.calls == []
+
+
+def test_a_copy_is_awaited(world: World) -> None:
+    assert run(["pgsql", "reinit", "pg-test", "pg-test-3", "--yes"]) == exitcodes.OK
+    assert world.calls == [("pg-test-3", "reinit")]
+    assert world.copying["pg-test-3"] == 0
+
+
+def test_maintenance_is_known_to_all_members(world: World) -> None:
+    assert run(["pgsql", "pause", "pg-test", "--yes"]) == exitcodes.OK
+    assert run(["pgsql", "switchover", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert run(["pgsql", "resume", "pg-test"]) == exitcodes.OK
+    assert [call[1] for call in world.calls] == ["pause", "resume"]
+
+
+def test_a_wait_ends_at_its_deadline_with_its_name(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Fake, "healthy", lambda self, path: False)
+    short = {**deadlines.DEADLINES, "patroni.leads": 0.01}
+    monkeypatch.setattr(deadlines, "DEADLINES", short)
+    assert run(["pgsql", "switchover", "pg-test", "--yes"]) == exitcodes.FAILED
+    assert "patroni.leads" in capsys.readouterr().err
+
+
+def test_a_cluster_where_nobody_answers(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.down = {"pg-test-1", "pg-test-2", "pg-test-3"}
+    assert run(["pgsql", "switchover", "pg-test", "--test"]) == exitcodes.FAILED
+    assert "no member of pg-test answers" in capsys.readouterr().err
