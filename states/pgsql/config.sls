@@ -28,3 +28,8 @@ pgsql-files:
   pigsty_pgsql.configured:
     - require:
       - pkg: pgsql-packages
+
+pgsql-backup-files:
+  pigsty_pgbackrest.configured:
+    - require:
+      - pkg: pgsql-packages

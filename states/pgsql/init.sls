@@ -6,6 +6,9 @@ include:
   - pgsql.hba
   - pgsql.patroni
   - pgsql.objects
+{%- if pillar['pigsty']['pgsql']['backup'] %}
+  - pgsql.backup
+{%- endif %}
 {%- endif %}
   - pgsql.pgbouncer
   - pgsql.service

@@ -8,6 +8,8 @@
     packages to install, and the operating system's paths and units.
 ``directories``
     where the cluster's files are; ``certificates``, where its certificate and key are.
+``backup``
+    ``stanza`` and ``options`` of pgBackRest's repository; None without backups.
 ``patroni``
     what its configuration needs besides: peers, passwords, tags.
 ``hba``
@@ -26,7 +28,7 @@ from typing import Any
 from pigsty.errors import PillarError
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
-from pigsty.render import hba, pgbouncer, services
+from pigsty.render import hba, pgbackrest, pgbouncer, services
 from pigsty.sql import desired, passwords
 from pigsty.topology import Node, PgCluster, PgInstance, Topology
 
@@ -47,6 +49,7 @@ PARAMETERS = (
     "pg_bin_dir",
     "pg_checksum",
     "pg_conf",
+    "pg_crontab",
     "pg_data",
     "pg_dbsu",
     "pg_dbsu_home",
@@ -74,6 +77,8 @@ PARAMETERS = (
     "pg_shared_buffer_ratio",
     "pg_storage_type",
     "pg_version",
+    "pgbackrest_init_backup",
+    "pgbackrest_log_dir",
     "pgbouncer_enabled",
     "pgbouncer_log_dir",
     "pgbouncer_port",
@@ -100,7 +105,11 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     data: Mapping[str, Any] = platform.modules.get("pgsql", {})
     tokens = [*(params["pg_packages"] or []), *(params["pg_extensions"] or [])]
     main = f"{params['pg_fs_main']}/{cluster.name}-{version}"
+    backup = _backup(cluster, node, site)
+    if backup is not None:
+        tokens.append("pgbackrest")
     return {
+        "backup": backup,
         "certificates": CERTIFICATES,
         "cluster": cluster.name,
         "directories": {
@@ -149,6 +158,26 @@ def etcd_password(cluster: PgCluster, site: Site) -> str:
     """Return the password of a cluster's etcd user."""
     declared = cluster.vars["pg_etcd_password"]
     return str(declared) if declared else site.secret(cluster.name, "pg_etcd_password")
+
+
+def _backup(cluster: PgCluster, node: Node, site: Site) -> dict[str, Any] | None:
+    """Return the stanza and its repository, with the passwords that the inventory leaves open."""
+    params = node.vars
+    if not params["pgbackrest_enabled"]:
+        return None
+    method = str(params["pgbackrest_method"])
+    declared = (params["pgbackrest_repo"] or {}).get(method)
+    if not isinstance(declared, Mapping):
+        raise PillarError(f"pgbackrest_method {method} is no repository of pgbackrest_repo")
+    options = dict(declared)
+    if pgbackrest.local(options):
+        options.setdefault("path", f"{HOME}/backup")
+    if str(options.get("cipher_type") or "none") != "none" and not options.get("cipher_pass"):
+        options["cipher_pass"] = site.secret(cluster.name, "pgbackrest_cipher_pass")
+    if options.get("s3_key") and not options.get("s3_key_secret"):
+        # A user of the deployment's own object storage: one password, whoever asks for it.
+        options["s3_key_secret"] = site.secret("all", f"minio_user_{options['s3_key']}")
+    return {"options": options, "stanza": cluster.name}
 
 
 def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from pigsty.errors import PillarError
+from pigsty.render import pgbackrest
 from pigsty.render.tuning import Machine, parameters, template_of
 
 #: Where Patroni finds the watchdog.
@@ -231,6 +232,7 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
     local = {
         "hba_file": patroni["hba_file"],
         "unix_socket_directories": params["pg_localhost"],
+        **_archiving(spec),
         **{name: own[name] for name in sorted(set(own) - CLUSTER_WIDE)},
     }
     superuser = {"username": params["pg_dbsu"]}
@@ -260,6 +262,13 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
         "create_replica_methods": ["basebackup"],
         "basebackup": [{"max-rate": "1000M"}, {"checkpoint": "fast"}],
     }
+
+
+def _archiving(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the command that archives WAL; a reload puts it in force, also in older clusters."""
+    if spec["backup"] is None:
+        return {}
+    return {"archive_command": pgbackrest.archive_command(spec["backup"]["stanza"])}
 
 
 def _initdb(params: Mapping[str, Any]) -> list[Any]:

@@ -1,0 +1,278 @@
+"""This member's pgBackRest: its files, what its repository holds, and making backups."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from salt.exceptions import CommandExecutionError
+
+from pigsty import backups
+from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.errors import ClientError, PigstyError
+from pigsty.render import pgbackrest
+from pigsty.render.files import Directory, File
+from pigsty.sql import session
+
+__virtualname__ = "pigsty_pgbackrest"
+
+#: What is kept of a program's words for an error.
+_LONGEST = 1500
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def files() -> list[File | Directory]:
+    """Return the folders and files of backups and of the schedule, as they shall be.
+
+    CLI Example: called by states.
+    """
+    try:
+        return pgbackrest.files(_spec(), len(os.sched_getaffinity(0)))
+    except PigstyError as err:
+        raise CommandExecutionError(str(err)) from err
+
+
+def info() -> list[dict[str, Any]]:
+    """Return what the repository holds of this cluster, as pgBackRest says it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pgbackrest.info
+    """
+    answer = execute(["info", "--output=json"], "backup.info")
+    try:
+        found = json.loads(answer)
+    except ValueError as err:
+        raise CommandExecutionError("pgbackrest info sent no JSON") from err
+    return found if isinstance(found, list) else []
+
+
+def look() -> dict[str, Any]:
+    """Return the repository's contents, this member's live role and clock: what a person asks.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pgbackrest.look
+    """
+    return {"info": info(), "now": time.time(), "role": __salt__["pigsty_patroni.live_role"]()}
+
+
+def plan() -> dict[str, Any]:
+    """Return what is missing of this member's stanza: ``{subject: {"old": …, "new": …}}``.
+
+    The leader needs the stanza and a first full backup. Another member needs the stanza only where
+    the repository is a folder of its own: then archiving goes on at once when it comes to lead.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pgbackrest.plan
+    """
+    spec = _spec()
+    stanza = spec["backup"]["stanza"]
+    made = {f"stanza {stanza}": {"old": None, "new": "created"}}
+    first = {"backup": {"old": None, "new": "first full backup"}}
+    wants = first if spec["params"]["pgbackrest_init_backup"] else {}
+    role = __salt__["pigsty_patroni.live_role"]()
+    if role is None:
+        # Nothing runs yet, which only a test run meets: the declared primary is going to lead.
+        return {**made, **wants} if spec["role"] == "primary" or _local() else {}
+    if role != "primary":
+        return made if _local() and not _prepared() else {}
+    found = backups.parse(info(), stanza)
+    if not found.exists:
+        if found.code not in (backups.NO_PATH, backups.NO_DATA):
+            raise CommandExecutionError(f"the repository of {stanza}: {found.message}")
+        return {**made, **wants}
+    return {} if found.full else wants
+
+
+def carry_out(changes: dict[str, Any]) -> None:
+    """Do what :func:`plan` returned, and look whether it is done.
+
+    Raises:
+        CommandExecutionError: pgBackRest refused; the text holds its own words.
+
+    CLI Example: called by states.
+    """
+    stanza = _spec()["backup"]["stanza"]
+    leads = __salt__["pigsty_patroni.live_role"]() == "primary"
+    if leads:
+        _await_archiving()
+    if f"stanza {stanza}" in changes:
+        # A replica makes it from its own control file, without asking the leader.
+        execute(["stanza-create"] if leads else ["stanza-create", "--no-online"], "backup.stanza")
+        if leads:
+            execute(["check"], "backup.check")
+    if "backup" in changes and leads:
+        execute(["backup", "--type=full"], "backup.first")
+    left = plan()
+    if left:
+        raise CommandExecutionError(f"made, but still missing: {', '.join(sorted(left))}")
+
+
+def backup(kind: str = "incr") -> dict[str, Any]:
+    """Make a backup on the member that leads; return it (see :class:`pigsty.backups.Backup`).
+
+    Args:
+        kind: ``full``, ``diff`` or ``incr``; without a full one before it, it is a full one.
+
+    Raises:
+        CommandExecutionError: this member doesn't lead, or pgBackRest refused.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pgbackrest.backup full
+    """
+    if kind not in backups.KINDS:
+        raise CommandExecutionError(f"there is no backup of type {kind}: say full, diff or incr")
+    role = __salt__["pigsty_patroni.live_role"]()
+    if role != "primary":
+        raise CommandExecutionError(f"this member doesn't lead, it is {role}: nothing was done")
+    changes = plan()
+    if changes:
+        changes.pop("backup", None)
+        if changes:
+            execute(["stanza-create"], "backup.stanza")
+    execute(["backup", f"--type={kind}"], "backup.run")
+    found = backups.parse(info(), _spec()["backup"]["stanza"]).backups
+    if not found:
+        raise CommandExecutionError("pgBackRest made no backup")
+    return found[-1].to_dict()
+
+
+def flush() -> dict[str, Any]:
+    """Have all that was committed so far in the archive; return the segment and the member's clock.
+
+    A commit of our own comes first, so that recovery to any time before it finds a later one: it
+    must see one to know that it has arrived.
+
+    Raises:
+        CommandExecutionError: the server doesn't answer, or nothing is archived before the
+            deadline.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pgbackrest.flush
+    """
+    now = time.time()
+    server = _server()
+    try:
+        with server.impersonated(), server.connect("postgres") as connection:
+            connection.execute("SELECT pg_current_xact_id()")
+            row = connection.execute(
+                "SELECT pg_walfile_name(pg_current_wal_lsn()), pg_current_wal_lsn()::text"
+            ).fetchone()
+            connection.execute("SELECT pg_switch_wal()")
+            segment, lsn = str(row[0]), str(row[1])  # type: ignore[index]
+
+            def archived() -> bool:
+                found = connection.execute(
+                    "SELECT last_archived_wal FROM pg_stat_archiver"
+                ).fetchone()
+                last = str((found or ("",))[0] or "")
+                return len(last) >= 24 and "." not in last and last[8:] >= segment[8:]
+
+            wait_until(archived, "backup.check", f"WAL segment {segment} is archived")
+    except (psycopg.Error, PigstyError) as err:
+        raise CommandExecutionError(str(err)) from err
+    return {"wal": segment, "lsn": lsn, "now": now}
+
+
+def execute(arguments: Sequence[str], deadline: str) -> str:
+    """Run pgBackRest on this cluster's stanza, as the superuser of the database; return its output.
+
+    Args:
+        arguments: command and options; no secret, as every user may read them.
+        deadline: a name in :data:`pigsty.deadlines.DEADLINES`.
+
+    Raises:
+        CommandExecutionError: it failed, or didn't end in time.
+
+    CLI Example: called by this module and the restore.
+    """
+    spec = _spec()
+    command = ["pgbackrest", f"--stanza={spec['backup']['stanza']}", *arguments]
+    limit = DEADLINES[deadline]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            cwd="/",
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            user=spec["params"]["pg_dbsu"],
+            group=pgbackrest.GROUP,
+            extra_groups=[],
+            timeout=limit,
+        )
+    except FileNotFoundError:
+        raise CommandExecutionError("pgbackrest is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise CommandExecutionError(
+            f"pgbackrest {arguments[0]}: not within {limit:g} s (deadline {deadline})"
+        ) from None
+    if done.returncode:
+        said = (done.stdout.strip() + "\n" + done.stderr.strip()).strip()[-_LONGEST:]
+        raise CommandExecutionError(f"pgbackrest {arguments[0]}: {said or done.returncode}")
+    return done.stdout
+
+
+def _await_archiving() -> None:
+    """Wait until the server archives with pgBackRest: Patroni takes a new command over later."""
+    wanted = pgbackrest.archive_command(_spec()["backup"]["stanza"])
+    server = _server()
+
+    def set_() -> bool:
+        with server.impersonated(), server.connect("postgres") as connection:
+            row = connection.execute("SHOW archive_command").fetchone()
+        return row is not None and row[0] == wanted
+
+    try:
+        if "archive_command" not in _spec()["params"]["pg_parameters"]:
+            wait_until(set_, "backup.archiving", "PostgreSQL archives with pgBackRest")
+    except (psycopg.Error, ClientError, DeadlineExceeded) as err:
+        raise CommandExecutionError(str(err)) from err
+
+
+def _local() -> bool:
+    return pgbackrest.local(_spec()["backup"]["options"])
+
+
+def _prepared() -> bool:
+    """Tell whether a repository of this machine's own has the stanza."""
+    backup = _spec()["backup"]
+    return Path(backup["options"]["path"], "archive", backup["stanza"], "archive.info").exists()
+
+
+def _server() -> session.Server:
+    params = _spec()["params"]
+    return session.Server(
+        socket=params["pg_localhost"], port=int(params["pg_port"]), dbsu=params["pg_dbsu"]
+    )
+
+
+def _spec() -> dict[str, Any]:
+    spec: dict[str, Any] = __pillar__["pigsty"]["pgsql"]
+    return spec

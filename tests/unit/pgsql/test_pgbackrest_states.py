@@ -1,0 +1,137 @@
+"""What the state of backups does on a leader, on a replica, on a bare machine, and in test mode."""
+
+from __future__ import annotations
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+STANZA = "stanza pg-test"
+
+
+def stanza(code, *kinds):
+    """A repository's answer."""
+    backups = [{"label": k, "type": k, "timestamp": {"start": 1, "stop": 2}} for k in kinds]
+    return [{"name": "pg-test", "status": {"code": code, "message": "m"}, "backup": backups}]
+
+
+class Repository:
+    """pgBackRest in memory."""
+
+    def __init__(self, module):
+        self.module, self.answer, self.calls = module, stanza(1), []
+
+    def execute(self, arguments, deadline):
+        self.calls.append(list(arguments))
+        if arguments[0] == "stanza-create":
+            self.answer = stanza(2)
+            self.module._prepared = lambda: True
+        if arguments[0] == "backup":
+            self.answer = stanza(0, arguments[1].partition("=")[2])
+        return ""
+
+
+@pytest.fixture
+def setup(member):
+    """Return a function: the live role, gives the state and the repository behind it."""
+
+    def build(role):
+        member.live = role
+        module = member.load("_modules", "pigsty_pgbackrest")
+        repository = Repository(module)
+        module.execute = repository.execute
+        module.info = lambda: repository.answer
+        module._await_archiving = lambda: None
+        module._prepared = lambda: False
+        for name in ("plan", "carry_out"):
+            member.salt[f"pigsty_pgbackrest.{name}"] = getattr(module, name)
+        return member.load("_states", "pigsty_pgbackrest").managed, repository
+
+    return build
+
+
+def test_the_leader_makes_the_stanza_and_the_first_backup_once(setup):
+    managed, repository = setup("primary")
+    ret = managed("pg-test")
+    assert ret["result"] is True
+    assert list(ret["changes"]) == [STANZA, "backup"]
+    assert repository.calls == [["stanza-create"], ["check"], ["backup", "--type=full"]]
+    repository.calls.clear()
+    assert managed("pg-test")["changes"] == {}
+    assert repository.calls == []
+
+
+def test_a_test_run_says_the_same_and_does_nothing(setup, member):
+    managed, repository = setup("primary")
+    member.opts["test"] = True
+    tested = managed("pg-test")
+    assert (tested["result"], repository.calls) == (None, [])
+    member.opts["test"] = False
+    assert managed("pg-test")["changes"] == tested["changes"]
+
+
+def test_a_stanza_without_a_backup_gets_one(setup):
+    managed, repository = setup("primary")
+    repository.answer = stanza(2)
+    managed("pg-test")
+    assert repository.calls == [["backup", "--type=full"]]
+
+
+def test_no_first_backup_where_none_is_wanted(setup, member):
+    managed, repository = setup("primary")
+    member.pillar["pigsty"]["pgsql"]["params"]["pgbackrest_init_backup"] = False
+    assert list(managed("pg-test")["changes"]) == [STANZA]
+    assert repository.calls == [["stanza-create"], ["check"]]
+
+
+def test_a_replica_prepares_its_own_repository_without_the_leader(setup):
+    managed, repository = setup("replica")
+    assert list(managed("pg-test")["changes"]) == [STANZA]
+    assert repository.calls == [["stanza-create", "--no-online"]]
+    assert managed("pg-test")["changes"] == {}
+
+
+def test_a_replica_leaves_a_shared_repository_alone(setup, member):
+    managed, repository = setup("replica")
+    member.pillar["pigsty"]["pgsql"]["backup"]["options"] = {"type": "s3", "path": "/b"}
+    assert managed("pg-test")["changes"] == {}
+    assert repository.calls == []
+
+
+def test_a_bare_machine_is_tested_without_pgbackrest(setup, member):
+    managed, repository = setup(None)
+    member.opts["test"] = True
+    ret = managed("pg-test")
+    assert (ret["result"], list(ret["changes"])) == (None, [STANZA, "backup"])
+    assert repository.calls == []
+
+
+def test_a_repository_in_trouble_fails_and_nothing_is_made(setup):
+    managed, repository = setup("primary")
+    repository.answer = stanza(99)
+    ret = managed("pg-test")
+    assert (ret["result"], ret["changes"], repository.calls) == (False, {}, [])
+
+
+def test_what_pgbackrest_says_is_the_comment(setup):
+    managed, repository = setup("primary")
+
+    def refuse(*_):
+        raise CommandExecutionError("pgbackrest stanza-create: no")
+
+    repository.module.execute = refuse
+    assert managed("pg-test")["comment"] == "pgbackrest stanza-create: no"
+
+
+def test_a_backup_is_made_by_the_leader_only(setup):
+    _, repository = setup("replica")
+    with pytest.raises(CommandExecutionError, match="doesn't lead"):
+        repository.module.backup("full")
+    assert repository.calls == []
+
+
+def test_a_backup_on_demand_makes_what_is_missing_first(setup):
+    _, repository = setup("primary")
+    assert repository.module.backup("diff")["type"] == "diff"
+    assert repository.calls == [["stanza-create"], ["backup", "--type=diff"]]
+    with pytest.raises(CommandExecutionError, match="no backup of type"):
+        repository.module.backup("--stanza=x")
