@@ -110,7 +110,11 @@ def minion(master: Any) -> Iterator[Any]:
     """A running minion, with the id of a member of pg-test."""
     factory = master.salt_minion_daemon(
         MEMBER,
-        overrides={"log_level_logfile": "warning", "file_client": "remote"},
+        overrides={
+            "log_level_logfile": "warning",
+            "file_client": "remote",
+            "module_dirs": [str(ROOT / "extmods")],
+        },
         start_timeout=START,
     )
     with factory.started():

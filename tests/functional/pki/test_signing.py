@@ -40,13 +40,9 @@ def admin(master: Any, ca: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def member(master: Any, admin: Any) -> Iterator[Any]:
+def member(minion: Any, admin: Any) -> Any:
     """The minion of a member of pg-test, which calls functions as its root would."""
-    factory = master.salt_minion_daemon(
-        MEMBER, overrides={"module_dirs": [str(ROOT / "extmods")]}, start_timeout=90
-    )
-    with factory.started():
-        yield factory.salt_call_cli(timeout=60)
+    return minion.salt_call_cli(timeout=60)
 
 
 @pytest.fixture
