@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,10 @@ def look(to: Access) -> Snapshot:
     others = sorted({member.host for member in view.members} - set(declared))
     views |= dict(zip(others, ask(lambda ip: _view(to, ip), others), strict=True))
     answering = {host for host, answer in views.items() if answer is not None}
+    # What waits for a restart reaches the DCS a loop later; the member itself knows at once.
+    waiting = dict(
+        zip(sorted(answering), ask(lambda ip: _waits(to, ip), sorted(answering)), strict=True)
+    )
     config: dict[str, Any] = {}
     for host in sorted(answering):
         try:
@@ -106,7 +110,9 @@ def look(to: Access) -> Snapshot:
             continue
     return Snapshot(
         cluster=to.cluster.name,
-        members=view.members,
+        members=tuple(
+            replace(m, pending_restart=waiting.get(m.host, m.pending_restart)) for m in view.members
+        ),
         answering=frozenset(m.name for m in view.members if m.host in answering),
         paused=view.paused,
         config=config,
@@ -118,6 +124,14 @@ def _view(to: Access, host: str) -> Cluster | None:
         return Patroni(host, to.port, ca=to.ca, timeout=DEADLINES["status.request"]).cluster()
     except ClientError:
         return None
+
+
+def _waits(to: Access, host: str) -> bool:
+    client = Patroni(host, to.port, ca=to.ca, timeout=DEADLINES["status.request"])
+    try:
+        return bool(client.status().pending_restart)
+    except ClientError:
+        return False
 
 
 def carry_out(to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> list[dict[str, Any]]:
@@ -211,6 +225,10 @@ class _Run:
                     "patroni.restart",
                     f"{name} serves again",
                 )
+                # They connect again, and learn of settings that the leader has lowered.
+                for replica in self.snapshot.replicas:
+                    if self.snapshot.healthy(replica):
+                        self._await_streaming(replica.name, "patroni.follows")
             else:
                 self._await_streaming(name, "patroni.restart")
             self._done(name, "restarted", begin)

@@ -46,6 +46,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.restart": 300.0,
         # Every member has read the cluster's maintenance mode: a loop of Patroni, or two.
         "patroni.pause": 60.0,
+        # A change of the dynamic configuration wakes Patroni, which compares it with PostgreSQL's.
+        "patroni.notices": 15.0,
         # A replica copies the data of its cluster; Patroni goes on when nobody waits any longer.
         "patroni.reinit": 3600.0,
         # A local connection, and the postmaster reading its files again: both take milliseconds.
@@ -71,6 +73,13 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "backup.first": 3600.0,
         # A backup that a person asked for, of a database of some terabytes.
         "backup.run": 43200.0,
+        # A fast shutdown writes a checkpoint.
+        "restore.stop": 300.0,
+        # Files of some terabytes come back, and then the WAL of some days is replayed.
+        "restore.files": 43200.0,
+        "restore.recovery": 43200.0,
+        # A replica copies all of it from the new leader.
+        "restore.replica": 43200.0,
         # The CA's minion compiles its pillar and signs in 1 s; all nodes of a first apply ask.
         "pki.sign": 60.0,
         # The admin node downloads every package of the deployment; the others wait for that.

@@ -224,7 +224,7 @@ def _operate(
     rows: list[dict[str, Any]] = []
     if plan.members:
         if not yes and not harmless:
-            _confirm(cluster)
+            confirm(cluster)
         rows = operating.carry_out(to, seen, plan, message)
         if again is not None:
             seen = operating.look(to)
@@ -281,7 +281,7 @@ def _data(plan: Plan, *, test: bool) -> dict[str, Any]:
     }
 
 
-def _confirm(cluster: str) -> None:
+def confirm(cluster: str) -> None:
     """Ask for the cluster's name.
 
     Raises:

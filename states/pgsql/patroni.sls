@@ -8,3 +8,9 @@ pgsql-patroni:
     - require:
       - sls: pgsql.config
       - pigsty_hba: pgsql-hba
+
+# What all members share stands in the DCS; the leader keeps it.
+pgsql-dynamic:
+  pigsty_dynamic.managed:
+    - require:
+      - pigsty_patroni: pgsql-patroni

@@ -235,8 +235,17 @@ def _target(params: Mapping[str, Any], destination: object) -> int:
 
 
 def _options(plan: Timing) -> str:
+    inter, fastinter, downinter = map(_time, (plan.inter, plan.fastinter, plan.downinter))
     return (
-        f"inter {plan.inter} fastinter {plan.fastinter} downinter {plan.downinter} "
+        f"inter {inter} fastinter {fastinter} downinter {downinter} "
         f"rise {plan.rise} fall {plan.fall} on-marked-down shutdown-sessions "
         "slowstart 30s maxconn 3000 maxqueue 128"
     )
+
+
+def _time(value: str) -> str:
+    """Return a time as HAProxy reads it: it knows no fractions, and Pigsty's plans have `0.5s`."""
+    number = value.removesuffix("s")
+    if value.endswith("s") and "." in number and number.replace(".", "", 1).isdigit():
+        return f"{round(float(number) * 1000)}ms"
+    return value

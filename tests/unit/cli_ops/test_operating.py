@@ -36,10 +36,10 @@ class World:
 
     def view(self) -> Cluster:
         members = [
-            Member(name, host, 5432, "replica", "streaming", self.timeline, 0,
-                   name in self.pending, {})
+            # What waits for a restart reaches the DCS later.
+            Member(name, host, 5432, "replica", "streaming", self.timeline, 0, False, {})
             for host, name in self.hosts.items()
-        ]  # fmt: skip
+        ]
         return Cluster(
             tuple(
                 replace(m, role="leader", state="running", lag=None) if m.name == self.leader else m
@@ -85,8 +85,9 @@ class Fake:
                           False, False, "4.0")  # fmt: skip
         leads = self.name == self.world.leader
         return Status(self.name, "pg-test", "running", "primary" if leads else "replica",
-                      self.world.timeline, "" if leads else "streaming", (), self.world.paused,
-                      False, "4.0")  # fmt: skip
+                      self.world.timeline, "" if leads else "streaming",
+                      ("max_connections",) if self.name in self.world.pending else (),
+                      self.world.paused, False, "4.0")  # fmt: skip
 
     def healthy(self, path: str) -> bool:
         assert path == "/primary"

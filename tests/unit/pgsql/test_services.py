@@ -107,7 +107,7 @@ def test_a_file_checks_the_members_patroni_by_verified_tls(cluster):
 
 def test_timing_comes_from_the_preset(cluster):
     fast = services.files(cluster(pg_rto="fast"))["pg-test-primary.cfg"]
-    assert "inter 1s fastinter 0.5s downinter 1s rise 3 fall 3" in fast
+    assert "inter 1s fastinter 500ms downinter 1s rise 3 fall 3" in fast
     assert "on-marked-down shutdown-sessions" in fast
 
 

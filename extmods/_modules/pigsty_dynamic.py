@@ -1,0 +1,111 @@
+"""Patroni's dynamic configuration as the leader sees it, and as it shall be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.clients.patroni import Patroni
+from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.errors import ClientError
+from pigsty.render import dynamic
+from pigsty.render.tuning import Machine
+
+__virtualname__ = "pigsty_dynamic"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def changes() -> dict[str, dict[str, Any]] | None:
+    """Return what has to change in the DCS; None where this member doesn't lead.
+
+    The leader alone looks, so that a change is made once and seen by one. A member that doesn't
+    answer doesn't lead, or the cluster isn't there yet: it is bootstrapped with this configuration.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_dynamic.changes
+    """
+    client = _client()
+    try:
+        if not client.status().leader:
+            return None
+    except ClientError:
+        return None
+    try:
+        live = client.config()
+    except ClientError as err:
+        raise CommandExecutionError(str(err)) from err
+    machine = Machine(**__salt__["pigsty_patroni.machine"]())
+    return dynamic.changes(_spec(), machine, live)
+
+
+def apply(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Make changes in the DCS; return the settings that wait for a restart of PostgreSQL.
+
+    Args:
+        found: what :func:`changes` returned.
+
+    Raises:
+        CommandExecutionError: Patroni refused, or the change isn't there afterwards.
+
+    CLI Example: called by states.
+    """
+    client = _client()
+    try:
+        client.patch_config(dynamic.patch(found))
+    except ClientError as err:
+        raise CommandExecutionError(str(err)) from err
+    left: dict[str, Any] = found
+
+    def took() -> bool:
+        # Patroni shows the configuration of its last loop, which the change has just woken.
+        nonlocal left
+        left = changes() or {}
+        return not left
+
+    try:
+        wait_until(took, "patroni.notices", "the DCS has the change")
+    except DeadlineExceeded as err:
+        raise CommandExecutionError(f"{err}; it still differs in {', '.join(left)}") from err
+    expected = dynamic.restarts(found)
+    if not expected:
+        return []
+    waiting: list[str] = []
+
+    def noticed() -> bool:
+        try:
+            waiting[:] = client.status().pending_restart
+        except ClientError:
+            return False
+        return bool(waiting)
+
+    try:
+        wait_until(noticed, "patroni.notices", "Patroni sees that a restart is needed")
+    except DeadlineExceeded:
+        # A setting put back to what PostgreSQL runs with needs none.
+        return []
+    return [name for name in waiting if name != "?"] or expected
+
+
+def _spec() -> dict[str, Any]:
+    spec: dict[str, Any] = __pillar__["pigsty"]["pgsql"]
+    return spec
+
+
+def _client() -> Patroni:
+    spec = _spec()
+    params = spec["params"]
+    return Patroni(
+        spec["ip"],
+        int(params["patroni_port"]),
+        ca=f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None,
+        username=params["patroni_username"],
+        password=spec["patroni"]["password"],
+    )
