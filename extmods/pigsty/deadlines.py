@@ -46,6 +46,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.restart": 300.0,
         # Every member has read the cluster's maintenance mode: a loop of Patroni, or two.
         "patroni.pause": 60.0,
+        # A job of Salt reaches an idle minion in a fraction of a second.
+        "follow.armed": 5.0,
         # A change of the dynamic configuration wakes Patroni, which compares it with PostgreSQL's.
         "patroni.notices": 15.0,
         # A replica copies the data of its cluster; Patroni goes on when nobody waits any longer.

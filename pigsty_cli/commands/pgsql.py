@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pigsty_cli.commands import pgsql_backup, pgsql_operations
+from pigsty_cli.commands import pgsql_backup, pgsql_operations, pgsql_restore
 from pigsty_cli.inventories import find
 from pigsty_cli.output import emit, inventory_option, message, output_option
 
@@ -75,5 +75,9 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "pending_restart": "yes" if row["pending_restart"] else ""}
 
 
-for _operation in (*pgsql_operations.COMMANDS, *pgsql_backup.COMMANDS):
+for _operation in (
+    *pgsql_operations.COMMANDS,
+    *pgsql_backup.COMMANDS,
+    *pgsql_restore.COMMANDS,
+):
     command.add_command(_operation)

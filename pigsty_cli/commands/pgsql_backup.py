@@ -55,8 +55,8 @@ def backup(cluster: str, kind: str, inventory: str | None, output: str) -> None:
     from pigsty_cli import remote
     from pigsty_cli.saltapi import Master
 
-    declared = _cluster(cluster, inventory)
-    host = _leader(declared)
+    cluster_ = declared(cluster, inventory)
+    host = leader(cluster_)
     what = f"{kind} backup of {cluster} on {host}"
     with Master() as master:
         remote.refresh(master, host)
@@ -93,8 +93,8 @@ def backups_(cluster: str, inventory: str | None, output: str) -> None:
     from pigsty_cli import remote
     from pigsty_cli.saltapi import Master
 
-    declared = _cluster(cluster, inventory)
-    host = _leader(declared)
+    cluster_ = declared(cluster, inventory)
+    host = leader(cluster_)
     with Master() as master:
         remote.refresh(master, host)
         found = remote.call(master, host, "pigsty_pgbackrest.look", deadline="backup.info")
@@ -135,7 +135,7 @@ def ticker(what: str) -> Callable[[float], None]:
     return show
 
 
-def _cluster(name: str, inventory: str | None) -> PgCluster:
+def declared(name: str, inventory: str | None) -> PgCluster:
     """Return a cluster that has backups.
 
     Raises:
@@ -153,7 +153,7 @@ def _cluster(name: str, inventory: str | None) -> PgCluster:
     return clusters[name]
 
 
-def _leader(cluster: PgCluster) -> str:
+def leader(cluster: PgCluster) -> str:
     """Return the address of the member that leads now.
 
     Raises:

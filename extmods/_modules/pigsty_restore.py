@@ -1,0 +1,333 @@
+"""Steps of a restore on one machine. Each looks whether it may, acts, and looks again.
+
+`pigsty pgsql restore` calls them one after the other; each ends within its deadline.
+"""
+
+from __future__ import annotations
+
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from salt.exceptions import CommandExecutionError
+
+from pigsty import backups
+from pigsty.clients import etcd
+from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.errors import ClientError, PigstyError
+from pigsty.render import restore
+from pigsty.render.pgbackrest import GROUP
+from pigsty.sql import session
+
+__virtualname__ = "pigsty_restore"
+
+#: Free space that is left after a copy, as a share of the copy: its WAL needs some.
+_SPARE = 1.2
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def side(kind: str, value: str, label: str, port: int = 0, timeline: str = "") -> dict[str, Any]:
+    """Restore beside the live cluster and start what was restored; return how far it came.
+
+    Args:
+        kind: see :class:`pigsty.backups.Target`.
+        value: the same.
+        label: the backup to begin with.
+        port: where it listens; 0 for nowhere but a socket in its own folder.
+        timeline: the timeline to follow, the newest by default.
+
+    Raises:
+        CommandExecutionError: there is a copy already, no space, or it didn't come up.
+
+    CLI Example: called by `pigsty pgsql restore --side`.
+    """
+    copy = restore.side(_spec(), port)
+    folder = Path(copy.data).parent
+    if folder.exists():
+        raise CommandExecutionError(f"there is a copy already in {folder}: remove it first")
+    _look_for_space(folder.parent, label)
+    user = pwd.getpwnam(_spec()["params"]["pg_dbsu"])
+    for path in (folder, Path(copy.data), Path(f"{copy.data}.tablespaces")):
+        path.mkdir(mode=0o700)
+        shutil.chown(path, user.pw_uid, GROUP)
+    _restore(copy, backups.Target(kind, value), label, timeline)
+    return _recover(copy)
+
+
+def remove() -> dict[str, Any]:
+    """Stop the copy beside the live cluster and delete it; without one, nothing is done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_restore.remove
+    """
+    copy = restore.side(_spec(), 0)
+    folder = Path(copy.data).parent
+    _stop(copy)
+    existed = folder.exists()
+    if existed:
+        shutil.rmtree(folder)
+    return {"removed": str(folder) if existed else None}
+
+
+def canary(write: bool = False) -> dict[str, Any]:
+    """Write a row that a drill looks for on the live leader, or read it from the copy.
+
+    CLI Example: called by `pigsty pgsql drill`.
+    """
+    spec = _spec()
+    params = spec["params"]
+    copy = restore.side(spec, 0)
+    server = _server(copy)
+    if write:
+        server = session.Server(params["pg_localhost"], int(params["pg_port"]), params["pg_dbsu"])
+    try:
+        with server.impersonated(), server.connect("postgres") as connection:
+            if write:
+                connection.execute("CREATE SCHEMA IF NOT EXISTS monitor")
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS monitor.canary "
+                    "(id int PRIMARY KEY, written timestamptz NOT NULL)"
+                )
+                connection.execute(
+                    "INSERT INTO monitor.canary VALUES (1, clock_timestamp()) "
+                    "ON CONFLICT (id) DO UPDATE SET written = excluded.written"
+                )
+            row = connection.execute("SELECT written::text FROM monitor.canary").fetchone()
+    except (psycopg.Error, ClientError) as err:
+        raise CommandExecutionError(str(err)) from err
+    return {"written": row[0] if row else None}
+
+
+def halt() -> dict[str, Any]:
+    """Stop Patroni and PostgreSQL of this member, while the cluster is paused.
+
+    Raises:
+        CommandExecutionError: the cluster isn't paused, or something doesn't stop.
+
+    CLI Example: called by `pigsty pgsql restore`.
+    """
+    spec = _spec()
+    params, unit = spec["params"], spec["platform"]["patroni_unit"]
+    if __salt__["pigsty_systemd.show"](unit)[unit]["ActiveState"] == "active":
+        if not __salt__["pigsty_patroni.status"]()["paused"]:
+            raise CommandExecutionError("the cluster isn't paused: nothing was stopped")
+        __salt__["pigsty_systemd.act"]("stop", unit)
+    _stop(restore.place(spec))
+    if Path(params["pg_data"], "postmaster.pid").exists():
+        limit = f"{DEADLINES['restore.stop']:.0f}"
+        _program("pg_ctl", "stop", "-D", params["pg_data"], "-m", "fast", "-w", "-t", limit)
+    return {"stopped": True}
+
+
+def fill(kind: str, value: str, label: str, timeline: str = "") -> dict[str, Any]:
+    """Put the files of a backup in the place of this member's data.
+
+    Raises:
+        CommandExecutionError: Patroni or PostgreSQL still runs here, or pgBackRest failed.
+
+    CLI Example: called by `pigsty pgsql restore`.
+    """
+    _stands_still()
+    _restore(restore.place(_spec()), backups.Target(kind, value), label, timeline)
+    return {"restored": label}
+
+
+def recover() -> dict[str, Any]:
+    """Replay WAL up to the target, promote, and stop again: nobody can connect meanwhile.
+
+    Raises:
+        CommandExecutionError: recovery failed; the text holds the server's own last words.
+
+    CLI Example: called by `pigsty pgsql restore`.
+    """
+    _stands_still()
+    copy = restore.place(_spec())
+    found = _recover(copy)
+    _stop(copy)
+    return found
+
+
+def forget() -> dict[str, Any]:
+    """Remove from etcd what Patroni knows of the last leader; the configuration stays.
+
+    Raises:
+        CommandExecutionError: Patroni runs here, or no etcd answers.
+
+    CLI Example: called by `pigsty pgsql restore`.
+    """
+    _stands_still()
+    spec = _spec()
+    patroni, folder = spec["patroni"], spec["certificates"]
+    names = (f"{folder}/ca.crt", f"{folder}/server.crt", f"{folder}/server.key")
+    problem: PigstyError | None = None
+    for address in patroni["etcd"]:
+        host, _, port = address.rpartition(":")
+        client = etcd.Etcd(host, int(port), *names)
+        try:
+            client.authenticate(patroni["etcd_username"], patroni["etcd_password"])
+            for key in restore.FORGOTTEN:
+                path = f"{patroni['namespace']}{patroni['scope']}/{key}"
+                client.call("kv/deleterange", {"key": etcd.encode(path)})
+        except ClientError as err:
+            problem = err
+            continue
+        return {"forgotten": list(restore.FORGOTTEN)}
+    raise CommandExecutionError(str(problem))
+
+
+def serve(empty: bool = False) -> dict[str, Any]:
+    """Start Patroni again.
+
+    Args:
+        empty: throw this replica's data away first, so that it is copied from the leader.
+
+    CLI Example: called by `pigsty pgsql restore`.
+    """
+    spec = _spec()
+    if empty:
+        _stands_still()
+        _empty(Path(spec["params"]["pg_data"]))
+    __salt__["pigsty_systemd.act"]("start", spec["platform"]["patroni_unit"])
+    return {"started": True}
+
+
+def _empty(data: Path) -> None:
+    """Delete a data directory, and what its tablespaces hold elsewhere."""
+    links = data / "pg_tblspc"
+    for link in links.iterdir() if links.is_dir() else ():
+        # Each server keeps its files in a folder of its own version.
+        for folder in link.glob("PG_*"):
+            shutil.rmtree(folder)
+    if data.exists():
+        shutil.rmtree(data)
+
+
+def _restore(copy: restore.Copy, target: backups.Target, label: str, timeline: str) -> None:
+    stanza = _spec()["backup"]["stanza"]
+    command = restore.restore(copy, stanza, target, label, timeline)
+    __salt__["pigsty_pgbackrest.execute"](command, "restore.files")
+
+
+def _recover(copy: restore.Copy) -> dict[str, Any]:
+    """Start a copy and wait until it has been promoted."""
+    spec = _spec()
+    log = Path(copy.log)
+    log.unlink(missing_ok=True)
+    settings = restore.controls(_program("pg_controldata", "-D", copy.data).splitlines())
+    __salt__["pigsty_command.run"](restore.start(copy, spec, settings), "node.systemctl")
+    server = _server(copy)
+
+    def promoted() -> bool:
+        state = __salt__["pigsty_systemd.show"](copy.unit)[copy.unit]["ActiveState"]
+        if state not in ("active", "activating"):
+            raise CommandExecutionError(f"the restored server ended: {_last_words(log)}")
+        try:
+            with server.impersonated(), server.connect("postgres") as connection:
+                row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+        except (psycopg.Error, ClientError):
+            return False
+        return row is not None and row[0] is False
+
+    try:
+        wait_until(promoted, "restore.recovery", "recovery reaches its target")
+        with server.impersonated(), server.connect("postgres") as connection:
+            row = connection.execute(
+                "SELECT timeline_id, pg_current_wal_lsn()::text FROM pg_control_checkpoint()"
+            ).fetchone()
+            last = connection.execute(
+                "SELECT max(timestamp)::text FROM pg_last_committed_xact()"
+            ).fetchone()
+    except DeadlineExceeded as err:
+        raise CommandExecutionError(f"{err}: {_last_words(log)}") from err
+    except (psycopg.Error, ClientError) as err:
+        raise CommandExecutionError(str(err)) from err
+    return {
+        "timeline": row[0] if row else None,
+        "lsn": row[1] if row else None,
+        "last_commit": last[0] if last else None,
+        "data": copy.data,
+        "socket": copy.socket,
+        "port": copy.port,
+    }
+
+
+def _stop(copy: restore.Copy) -> None:
+    if __salt__["pigsty_systemd.show"](copy.unit)[copy.unit]["LoadState"] == "loaded":
+        __salt__["pigsty_command.run"](["systemctl", "stop", copy.unit], "restore.stop")
+
+
+def _stands_still() -> None:
+    """Refuse while Patroni or a server works on the data."""
+    spec = _spec()
+    unit = spec["platform"]["patroni_unit"]
+    if __salt__["pigsty_systemd.show"](unit)[unit]["ActiveState"] not in ("inactive", "failed"):
+        raise CommandExecutionError("Patroni runs here: nothing was done")
+    if Path(spec["params"]["pg_data"], "postmaster.pid").exists():
+        raise CommandExecutionError("PostgreSQL runs here (postmaster.pid): nothing was done")
+
+
+def _look_for_space(folder: Path, label: str) -> None:
+    found = backups.parse(__salt__["pigsty_pgbackrest.info"](), _spec()["backup"]["stanza"])
+    size = next((backup.size for backup in found.backups if backup.label == label), None)
+    if size is None:
+        raise CommandExecutionError(f"the repository of this member has no backup {label}")
+    free = shutil.disk_usage(folder).free
+    if free < size * _SPARE:
+        raise CommandExecutionError(
+            f"{folder} has {free / 1024**3:.1f} GiB free, the copy needs "
+            f"{size * _SPARE / 1024**3:.1f} GiB: nothing was done"
+        )
+
+
+def _program(name: str, *arguments: str) -> str:
+    """Run a program of PostgreSQL's as its superuser."""
+    params = _spec()["params"]
+    command: Sequence[str] = [f"{params['pg_bin_dir']}/{name}", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            user=params["pg_dbsu"],
+            group=GROUP,
+            extra_groups=[],
+            timeout=DEADLINES["restore.stop"],
+        )
+    except (OSError, subprocess.TimeoutExpired) as err:
+        raise CommandExecutionError(f"{name}: {err}") from err
+    if done.returncode:
+        raise CommandExecutionError(f"{name}: {(done.stderr or done.stdout).strip()[-500:]}")
+    return done.stdout
+
+
+def _last_words(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return f"see {log}"
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    return (fatal or lines or [f"{log} is empty"])[-1]
+
+
+def _server(copy: restore.Copy) -> session.Server:
+    return session.Server(socket=copy.socket, port=copy.port, dbsu=_spec()["params"]["pg_dbsu"])
+
+
+def _spec() -> dict[str, Any]:
+    spec: dict[str, Any] = __pillar__["pigsty"]["pgsql"]
+    return spec

@@ -1,0 +1,173 @@
+"""Restored copies: how they are filled and started, and when a step refuses."""
+
+from __future__ import annotations
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from pigsty.backups import Target
+from pigsty.render import restore
+
+NOON = Target("time", "2026-03-01 12:00:00.000000+00:00")
+
+
+def settings_of(command):
+    return dict(command[at + 1].split("=", 1) for at, word in enumerate(command) if word == "-c")
+
+
+def test_a_copy_beside_never_touches_the_live_cluster(pillar):
+    spec = pillar()
+    copy = restore.side(spec, 5440)
+    words = restore.restore(copy, "pg-test", NOON, "F")
+    assert copy.data != spec["params"]["pg_data"]
+    assert f"--pg1-path={copy.data}" in words
+    assert "--archive-mode=off" in words
+    assert f"--tablespace-map-all={copy.data}.tablespaces" in words
+    assert "--delta" not in words
+    settings = settings_of(restore.start(copy, spec, {}))
+    assert settings["archive_mode"] == "off"
+    assert settings["port"] == "5440"
+    assert settings["shared_buffers"] == "128MB"
+
+
+def test_a_drill_listens_nowhere(pillar):
+    copy = restore.side(pillar(), 0)
+    assert settings_of(restore.start(copy, pillar(), {}))["listen_addresses"] == ""
+    assert copy.socket.endswith("/side")
+
+
+def test_in_place_nobody_connects_and_archiving_goes_on(pillar):
+    spec = pillar()
+    copy = restore.place(spec)
+    assert copy.data == spec["params"]["pg_data"]
+    settings = settings_of(restore.start(copy, spec, {}))
+    assert settings["listen_addresses"] == ""
+    assert settings["unix_socket_directories"] != spec["params"]["pg_localhost"]
+    # The history of the new timeline has to come to the archive.
+    assert "archive_mode" not in settings
+    assert "--delta" in restore.restore(copy, "pg-test", NOON, "F")
+
+
+def test_recovery_promotes_at_its_target(pillar):
+    copy = restore.place(pillar())
+    words = restore.restore(copy, "pg-test", NOON, "F", "3")
+    assert {"--type=time", f"--target={NOON.value}", "--target-action=promote"} <= set(words)
+    assert {"--set=F", "--target-timeline=3"} <= set(words)
+    latest = restore.restore(copy, "pg-test", Target("latest"), "F")
+    assert "--type=default" in latest
+    # pgBackRest refuses it without a target.
+    assert not any(word.startswith("--target") for word in latest)
+
+
+def test_settings_that_recovery_needs_come_from_the_backup():
+    lines = [
+        "pg_control version number:            1700",
+        "wal_level setting:                    logical",
+        "max_connections setting:              500",
+        "track_commit_timestamp setting:       on",
+    ]
+    assert restore.controls(lines) == {
+        "wal_level": "logical",
+        "max_connections": "500",
+        "track_commit_timestamp": "on",
+    }
+
+
+def test_what_patroni_forgets_is_not_its_configuration():
+    assert "leader" in restore.FORGOTTEN
+    assert "status" in restore.FORGOTTEN
+    assert not {"config", "initialize", "history"} & set(restore.FORGOTTEN)
+
+
+@pytest.fixture
+def machine(member, tmp_path):
+    """The restore's module on a member whose data are below a temporary folder."""
+    spec = member.pillar["pigsty"]["pgsql"]
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "PG_VERSION").write_text("17\n")
+    spec["params"]["pg_data"] = str(data)
+    spec["directories"]["main"] = str(tmp_path)
+    member.install("patroni.service", "inactive")
+    for unit in ("pigsty-restore.service", "pigsty-side.service"):
+        member.units[unit] = {"LoadState": "not-found", "ActiveState": "inactive"}
+    member.calls = []
+    member.salt |= {
+        "pigsty_pgbackrest.execute": lambda words, deadline: member.calls.append(words),
+        "pigsty_pgbackrest.info": list,
+        "pigsty_patroni.status": lambda: {"paused": member.paused},
+    }
+    member.paused = False
+    module = member.load("_modules", "pigsty_restore")
+    module.member, module.data = member, data
+    return module
+
+
+def test_files_are_restored_where_nothing_runs(machine):
+    assert machine.fill("latest", "", "F") == {"restored": "F"}
+    assert machine.member.calls[0][0] == "restore"
+
+
+@pytest.mark.parametrize("step", ["fill", "recover", "forget", "serve"])
+def test_nothing_is_done_while_patroni_runs(machine, step):
+    machine.member.install("patroni.service", "active")
+    words = {"fill": ("latest", "", "F"), "serve": (True,)}.get(step, ())
+    with pytest.raises(CommandExecutionError, match="Patroni runs"):
+        getattr(machine, step)(*words)
+    assert machine.member.calls == []
+    assert machine.data.exists()
+
+
+@pytest.mark.parametrize("step", ["fill", "recover", "forget", "serve"])
+def test_nothing_is_done_while_postgresql_runs(machine, step):
+    (machine.data / "postmaster.pid").write_text("1\n")
+    words = {"fill": ("latest", "", "F"), "serve": (True,)}.get(step, ())
+    with pytest.raises(CommandExecutionError, match="PostgreSQL runs"):
+        getattr(machine, step)(*words)
+    assert machine.data.exists()
+
+
+def test_only_a_paused_cluster_is_stopped(machine):
+    machine.member.install("patroni.service", "active")
+    with pytest.raises(CommandExecutionError, match="isn't paused"):
+        machine.halt()
+    assert machine.member.acts == []
+    machine.member.paused = True
+    machine.halt()
+    assert machine.member.acts == [("stop", "patroni.service")]
+
+
+def test_a_replica_starts_without_its_data_and_tablespaces(machine, tmp_path):
+    space = tmp_path / "space"
+    (space / "PG_17_2024").mkdir(parents=True)
+    (space / "other").mkdir()
+    (machine.data / "pg_tblspc").mkdir()
+    (machine.data / "pg_tblspc/16400").symlink_to(space)
+    machine.serve(empty=True)
+    assert not machine.data.exists()
+    assert [entry.name for entry in space.iterdir()] == ["other"]
+    assert machine.member.acts == [("start", "patroni.service")]
+
+
+def test_the_leader_starts_with_its_data(machine):
+    machine.serve()
+    assert (machine.data / "PG_VERSION").exists()
+
+
+def test_a_second_copy_is_refused(machine, tmp_path):
+    (tmp_path / "side").mkdir()
+    with pytest.raises(CommandExecutionError, match="there is a copy already"):
+        machine.side("latest", "", "F", 5440)
+    assert machine.remove() == {"removed": str(tmp_path / "side")}
+    assert machine.remove() == {"removed": None}
+
+
+def test_a_copy_that_finds_no_space_or_backup_is_refused(machine, tmp_path):
+    with pytest.raises(CommandExecutionError, match="no backup F"):
+        machine.side("latest", "", "F", 5440)
+    huge = {"label": "F", "type": "full", "info": {"size": 2**62}}
+    answer = [{"name": "pg-test", "status": {"code": 0}, "backup": [huge]}]
+    machine.member.salt["pigsty_pgbackrest.info"] = lambda: answer
+    with pytest.raises(CommandExecutionError, match="GiB free"):
+        machine.side("latest", "", "F", 5440)
+    assert not (tmp_path / "side").exists()
