@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +43,7 @@ def test_writes_go_on_through_port_5433_within_45_seconds_of_the_power_cut(
     assert stall < DEADLINES["norm failover"]
     assert new["member"] != old["member"]
     assert new["timeline"] > old["timeline"]
+    began = time.monotonic()
     rejoined = eventually(
         f"{old['member']} is a replica again by itself",
         lambda: [
@@ -51,6 +53,7 @@ def test_writes_go_on_through_port_5433_within_45_seconds_of_the_power_cut(
         ],
         "old primary is a replica again",
     )
+    report("old primary: from power-on to streaming", time.monotonic() - began, "s")
     assert rejoined[0]["timeline"] == new["timeline"]
 
 
@@ -124,6 +127,56 @@ def test_a_primary_cut_off_from_the_others_stops_taking_writes(
             node.heal()
     report("primary cut off from the others: longest stall", stall, "s")
     assert stall < DEADLINES["norm failover"]
+
+
+def test_a_crashed_postgresql_serves_writes_again_within_45_seconds(
+    sandbox: Any, healthy: Cluster, test_dsn: Dsn, report: Any
+) -> None:
+    node = sandbox.node(healthy.leader()["host"])
+    with Writer(_entry_without(test_dsn, "none")) as writer:
+        code, out, err = node.run(["sh", "-c", "kill -9 $(head -1 /pg/data/postmaster.pid)"])
+        assert code == 0, out + err
+        writer.wait_for_rows(50, "norm failover")
+        stall = writer.longest_stall()
+        assert writer.missing() == set()
+    report("crash of the primary's PostgreSQL: longest stall", stall, "s")
+    assert stall < DEADLINES["norm failover"]
+
+
+def test_a_lost_replica_does_not_stop_writes(
+    sandbox: Any, healthy: Cluster, test_dsn: Dsn, report: Any
+) -> None:
+    replica = next(m for m in healthy.members() if m["role"] != "primary")
+    node = sandbox.node(replica["host"])
+    with Writer(_entry_without(test_dsn, replica["host"])) as writer:
+        node.kill()
+        try:
+            writer.wait_for_rows(200)
+            stall = writer.longest_stall()
+        finally:
+            node.start()
+        assert writer.errors == []
+    report("power cut of a replica: longest stall of writes", stall, "s")
+
+
+def test_writes_go_on_while_all_of_etcd_is_down(
+    sandbox: Any, healthy: Cluster, admin: Any, test_dsn: Dsn, report: Any
+) -> None:
+    before = healthy.leader()
+    with Writer(_entry_without(test_dsn, "none")) as writer:
+        assert admin.run(["systemctl", "stop", "etcd"])[0] == 0
+        try:
+            # Longer than the leader's lease of 30 s: failsafe mode must have held it.
+            end = time.monotonic() + 45
+            while time.monotonic() < end:
+                writer.wait_for_rows(50)
+            stall = writer.longest_stall()
+        finally:
+            assert admin.run(["systemctl", "start", "etcd"])[0] == 0
+        assert writer.errors == []
+    report("etcd down for 45 s: longest stall of writes", stall, "s")
+    eventually("pg-test is whole", lambda: healthy.healthy(3), "old primary is a replica again")
+    assert healthy.leader() == before
 
 
 def _takes_no_writes(dsn: Dsn) -> bool:
