@@ -1,4 +1,4 @@
-"""What differs between operating systems: packages, paths, units, uids. Data, one folder per system."""
+"""What differs between operating systems: packages, paths, units, uids. Data, not code."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def load(name: str = REFERENCE, directory: Path = DIRECTORY) -> Platform:
         known = ", ".join(sorted(entry.name for entry in directory.iterdir() if entry.is_dir()))
         raise PillarError(f"operating system {name!r} is not supported; supported are: {known}")
     modules = {
-        file.stem: yaml.load(file.read_text("utf-8"), Loader=yaml.CSafeLoader) or {}  # noqa: S506
+        file.stem: yaml.load(file.read_text("utf-8"), Loader=yaml.CSafeLoader) or {}
         for file in sorted(folder.glob("*.yml"))
     }
     return Platform(name=name, modules=modules)
