@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pigsty.errors import ClientError
 from pigsty.operations import Plan, Snapshot
 from pigsty.summary import newest
 from pigsty.topology import PgCluster
+from pigsty_cli import following
 from pigsty_cli.deployment import ask
 from pigsty_cli.errors import CliError
 
@@ -134,7 +135,9 @@ def _waits(to: Access, host: str) -> bool:
         return False
 
 
-def carry_out(to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> list[dict[str, Any]]:
+def carry_out(
+    to: Access, snapshot: Snapshot, plan: Plan, say: Say, carriers: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Do what a plan says.
 
     Args:
@@ -142,6 +145,7 @@ def carry_out(to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> list[dict
         snapshot: what the plan was made from.
         plan: what to do.
         say: takes a line of progress.
+        carriers: hosts whose HAProxy carries the cluster's services: they follow a new leader.
 
     Returns:
         A row for each thing that was done: ``member``, ``done``, ``seconds``.
@@ -151,9 +155,10 @@ def carry_out(to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> list[dict
         DeadlineExceeded: it was told to, and the result didn't come in time.
     """
     run = _Run(to, snapshot, plan, say)
+    if plan.action in ("switchover", "failover"):
+        with following.services(to, snapshot, plan, carriers, say):
+            return run.move_lead()
     return {
-        "switchover": run.move_lead,
-        "failover": run.move_lead,
         "restart": run.restart,
         "reload": run.reload,
         "reinit": run.reinit,

@@ -131,7 +131,7 @@ def switchover(snapshot: Snapshot, candidate: str | None = None) -> Plan:
         leader=leader.name,
         sentence=f"{leader.name} hands the lead of {snapshot.cluster} over to {chosen.name}",
         effect=(
-            "writes wait for about a second, transactions that are open on "
+            "writes wait for one or two seconds, transactions that are open on "
             f"{leader.name} are rolled back, and its connections are closed; nothing is lost"
         ),
     )

@@ -55,7 +55,7 @@ def switchover(cluster: str, candidate: str | None, **options: Any) -> None:
     lags no more than `pg_rpo` allows, isn't marked as never to lead, and is a synchronous standby
     where the cluster has them. The command ends when the new leader serves and the old one follows.
 
-    Effect: writes wait for about a second; open transactions are rolled back.
+    Effect: writes wait for one or two seconds; open transactions are rolled back.
 
     \b
     Examples:
@@ -208,6 +208,7 @@ def _operate(
     again: Callable[[Snapshot], Plan] | None = None,
 ) -> None:
     """Look, decide, tell, ask, do."""
+    from pigsty.render import services
     from pigsty.targets import TargetError, nearest
     from pigsty_cli import deployment, operating
 
@@ -215,6 +216,8 @@ def _operate(
     if cluster not in topology.pg_clusters:
         raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
     to = operating.access(topology.pg_clusters[cluster], KEY, CA)
+    own = tuple(member.ip for member in to.cluster.members)
+    carriers = services.providers(topology, to.cluster) or own
     seen = operating.look(to)
     plan = decide(seen)
     message(f"{plan.sentence}." + (f"\n  {plan.effect}" if plan.effect else ""))
@@ -225,7 +228,7 @@ def _operate(
     if plan.members:
         if not yes and not harmless:
             confirm(cluster)
-        rows = operating.carry_out(to, seen, plan, message)
+        rows = operating.carry_out(to, seen, plan, message, carriers)
         if again is not None:
             seen = operating.look(to)
             more = again(seen)

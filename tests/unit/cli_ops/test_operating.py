@@ -12,9 +12,10 @@ import pytest
 from pigsty import deadlines
 from pigsty.clients.patroni import Cluster, Member, Status
 from pigsty.errors import ClientError
-from pigsty_cli import exitcodes, inventories, operating
+from pigsty_cli import exitcodes, inventories, operating, saltapi
 from pigsty_cli.commands import pgsql_operations
 from pigsty_cli.main import run
+from pigsty_cli.saltapi import Published, SaltError
 
 ROOT = Path(__file__).resolve().parents[3]
 SANDBOX = ROOT / "pillar/inventory/sandbox.yml"
@@ -123,8 +124,45 @@ class Fake:
         self.world.paused = on
 
 
+class Salt:
+    """The Salt master: what is published, and what the minions answer."""
+
+    jobs: list[tuple[tuple[str, ...], str, Any]]
+    absent: bool
+    silent: frozenset[str]
+    broken: frozenset[str]
+
+    def __enter__(self) -> Salt:
+        if self.absent:
+            raise SaltError("the Salt master doesn't run")
+        return self
+
+    def __exit__(self, *_exc: object) -> None: ...
+
+    def publish(self, hosts: Any, function: str, arguments: Any = (), keywords: Any = None) -> Any:
+        self.jobs.append((tuple(hosts), function, keywords or list(arguments)))
+        return Published(function, frozenset(hosts))
+
+    def collect(self, job: Published, deadline: Any) -> dict[str, Any]:
+        assert deadline("x") == deadlines.DEADLINES["follow.armed"]
+        good: Any = True if job.jid == "pigsty_follow.armed" else ["pg-test-primary"]
+        answers = dict.fromkeys(job.minions - self.silent, good)
+        if job.jid == "pigsty_follow.leader":
+            answers |= dict.fromkeys(self.broken, "HAProxy: no such server")
+        return answers
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def salt(monkeypatch: pytest.MonkeyPatch) -> type[Salt]:
+    """The Salt master of the admin node."""
+    members = {"jobs": [], "absent": False, "silent": frozenset(), "broken": frozenset()}
+    made = type("Salt", (Salt,), members)
+    monkeypatch.setattr(saltapi, "Master", made)
+    return made
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, salt: type[Salt]) -> World:
     """The cluster, the inventory that declares it, and the key of its deployment."""
     file = tmp_path / "pigsty.yml"
     file.write_text(SANDBOX.read_text(encoding="utf-8"), encoding="utf-8")
@@ -283,3 +321,56 @@ def test_a_cluster_where_nobody_answers(world: World, capsys: pytest.CaptureFixt
     world.down = {"pg-test-1", "pg-test-2", "pg-test-3"}
     assert run(["pgsql", "switchover", "pg-test", "--test"]) == exitcodes.FAILED
     assert "no member of pg-test answers" in capsys.readouterr().err
+
+
+# -- HAProxy follows ----------------------------------------------------------------------------
+
+HOSTS = ("10.10.10.11", "10.10.10.12", "10.10.10.13")
+
+
+def test_haproxy_is_on_watch_before_the_lead_moves(
+    world: World, salt: type[Salt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    move = Fake.switchover
+
+    def watched(self: Fake, leader: str, candidate: str) -> str:
+        seen.append(len(salt.jobs))
+        return move(self, leader, candidate)
+
+    monkeypatch.setattr(Fake, "switchover", watched)
+    assert run(["pgsql", "switchover", "pg-test", "--yes"]) == exitcodes.OK
+    assert seen == [2]
+    order = {"cluster": "pg-test", "host": "10.10.10.12", "port": 8008, "tls": True,
+             "new": "pg-test-2", "old": "pg-test-1"}  # fmt: skip
+    assert salt.jobs[0] == (HOSTS, "pigsty_follow.leader", order)
+    assert salt.jobs[1] == (HOSTS, "pigsty_follow.armed", ["pg-test"])
+
+
+def test_nobody_is_on_watch_for_a_preview_or_a_restart(world: World, salt: type[Salt]) -> None:
+    assert run(["pgsql", "switchover", "pg-test", "--test"]) == exitcodes.OK
+    assert run(["pgsql", "restart", "pg-test", "--yes"]) == exitcodes.OK
+    assert salt.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"absent": True}, "HAProxy will follow by its own checks, which takes seconds"),
+        ({"silent": frozenset(HOSTS[:1])}, "on 10.10.10.11: no minion answers"),
+        ({"broken": frozenset(HOSTS[2:])}, "HAProxy on 10.10.10.13 follows by its own checks"),
+    ],
+)
+def test_the_lead_moves_also_without_salt(
+    world: World,
+    salt: type[Salt],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
+    text: str,
+) -> None:
+    for name, value in change.items():
+        monkeypatch.setattr(salt, name, value)
+    assert run(["pgsql", "switchover", "pg-test", "--yes"]) == exitcodes.OK
+    assert world.leader == "pg-test-2"
+    assert text in capsys.readouterr().err
