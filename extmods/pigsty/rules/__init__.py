@@ -53,6 +53,7 @@ RULES: tuple[Rule, ...] = (
     pgsql.sharing,
     pgsql.version,
     pgsql.backup,
+    pgsql.schedule,
     patroni.plans,
     patroni.preset,
     hba.rules,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from pigsty import platform
+from pigsty.errors import PillarError
 from pigsty.findings import Finding
 from pigsty.render import pgbackrest
 from pigsty.rules import sequences
@@ -190,6 +191,19 @@ def backup(ctx: Context) -> Iterator[Finding]:
         declared = ctx.declared(left[0], "pgbackrest_method")
         place = ctx.place(left[0], "pgbackrest_method" if declared else "pg_cluster")
         yield ctx.warning(place, text, hint)
+
+
+def schedule(ctx: Context) -> Iterator[Finding]:
+    """Report lines of pg_crontab that cron wouldn't understand."""
+    for nodes in ctx.clusters("pg_cluster").values():
+        lines = ctx.value(nodes[0], "pg_crontab")
+        for at, line in enumerate(lines if isinstance(lines, list) else ()):
+            try:
+                pgbackrest.crontab([str(line)], "postgres")
+            except PillarError as error:
+                place = ctx.place(nodes[0], "pg_crontab").inside(at)
+                hint = "five fields or @word, then the command; no user"
+                yield ctx.error(place, str(error), hint)
 
 
 def _own_folder(options: object) -> bool:

@@ -45,3 +45,10 @@ def test_not_without_backups_or_with_a_shared_repository(tmp_path: Path, variabl
 
 def test_one_member_has_nowhere_to_fail_over_to(tmp_path: Path) -> None:
     assert not [m for m in messages(tmp_path, 1) if LEFT in m]
+
+
+def test_a_line_of_the_schedule_that_cron_would_not_understand(tmp_path: Path) -> None:
+    good = 'pg_crontab: ["00 01 * * 1 /pg/bin/pg-backup full", "@daily /bin/true"]'
+    assert not [m for m in messages(tmp_path, 1, good) if "crontab" in m]
+    bad = 'pg_crontab: ["@daily /bin/true", "every day"]'
+    assert len([m for m in messages(tmp_path, 3, bad) if "'every day' is no line" in m]) == 1
