@@ -21,12 +21,18 @@ DEADLINES: dict[str, float] = {
     "old primary is a replica again": 120,
     # Patroni's switchover plus HAProxy's rise of three checks.
     "switchover": 30,
+    # Patroni stops one PostgreSQL and promotes another, and HAProxy follows at once.
+    "planned switchover": 2,
+    # PostgreSQL of the leader stops and starts; PgBouncer holds its clients, or HAProxy drops them.
+    "restart in turn": 10,
     # HAProxy marks servers after `rise` checks of its `inter`.
     "services settle": 30,
     # A cut-off primary has to give up within ttl (30 s in `norm`).
     "cut-off primary demotes": 40,
     # An apply that a person began before the tests.
     "another apply ends": 300,
+    # pgBackRest's own limit for a segment that was switched.
+    "WAL is archived": 60,
     # A minion that booted reaches its master.
     "minion answers": 60,
 }

@@ -91,6 +91,9 @@ def ini(
         "server_lifetime": 600,
         "server_idle_timeout": 600,
         "server_connect_timeout": 5,
+        # PostgreSQL restarts in two seconds; after one login that failed meanwhile PgBouncer would
+        # turn clients away for 15.
+        "server_login_retry": 1,
         "query_wait_timeout": 120,
         "server_check_delay": 30,
         # A session's leftovers only matter where a session keeps its server connection.

@@ -149,3 +149,7 @@ def test_names_and_verifiers_cannot_break_out_of_their_quotes():
     assert pgbouncer.userlist([login]) == '"a""b" "v""w"\n'
     with pytest.raises(PillarError):
         pgbouncer.userlist([pgbouncer.Login("a\nb", "v", {})])
+
+
+def test_a_restart_of_the_server_turns_clients_away_for_a_second_only(pillar):
+    assert "server_login_retry = 1\n" in pillar()["pgbouncer"]["ini"]

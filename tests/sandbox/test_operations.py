@@ -1,0 +1,158 @@
+"""Operations under a client that writes: the lead moves, members restart, settings change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from expect import DEADLINES, Cluster, Dsn, Writer, eventually
+
+PIGSTY = "/etc/pigsty/pigsty.yml"
+HOSTS = ("10.10.10.11", "10.10.10.12", "10.10.10.13")
+
+
+@pytest.fixture
+def whole(pg_test: Cluster) -> Iterator[Cluster]:
+    """The cluster, whole before and after the test."""
+    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
+    yield pg_test
+    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
+
+
+@pytest.fixture
+def entry(test_dsn: Dsn) -> Dsn:
+    """Service `primary` by whichever member answers."""
+    return Dsn(",".join(HOSTS), 5433, test_dsn.dbname, test_dsn.user, test_dsn.password)
+
+
+def _pigsty(admin: Any, *words: str) -> dict[str, Any]:
+    code, out, err = admin.run(["pigsty", "pgsql", *words, "-o", "json"])
+    assert code == 0, err
+    data: dict[str, Any] = json.loads(out)
+    return data
+
+
+def test_a_planned_switchover_stalls_writes_for_two_seconds_at_most(
+    admin: Any, whole: Cluster, entry: Dsn, report: Callable[[str, float, str], None]
+) -> None:
+    stalls = []
+    for _ in range(3):
+        old = whole.leader()
+        with Writer(entry) as writer:
+            done = _pigsty(admin, "switchover", whole.name, "--yes")
+            writer.wait_for_rows(50)
+            stalls.append(writer.longest_stall())
+            assert writer.missing() == set()
+        report("planned switchover: longest stall through the pooler", stalls[-1], "s")
+        new = whole.leader()
+        assert [new["member"]] == done["members"] and new["member"] != old["member"]
+        assert [step["done"] for step in done["steps"]] == ["leads", "follows"]
+        eventually("all stream", lambda: whole.healthy(3), "old primary is a replica again")
+    # The middle one: what else the machine does may slow one down.
+    assert sorted(stalls)[1] <= DEADLINES["planned switchover"], stalls
+
+
+def test_a_preview_and_a_refusal_leave_the_lead_where_it_is(admin: Any, whole: Cluster) -> None:
+    old = whole.leader()
+    preview = _pigsty(admin, "switchover", whole.name, "--test")
+    assert preview["leader"] == old["member"] and len(preview["live"]) == 3
+    refused = [
+        ["switchover", whole.name],
+        ["switchover", whole.name, old["member"], "--yes"],
+        ["failover", whole.name, "--yes"],
+        ["reinit", whole.name, old["member"], "--yes"],
+    ]
+    for words in refused:
+        code, _out, err = admin.run(["pigsty", "pgsql", *words], stdin="")
+        assert code == 4, (words, err)
+    assert whole.leader() == old
+
+
+def test_members_restart_one_by_one_and_the_leader_keeps_its_lead(
+    admin: Any, whole: Cluster, entry: Dsn, report: Callable[[str, float, str], None]
+) -> None:
+    old = whole.leader()
+    with Writer(entry) as writer:
+        done = _pigsty(admin, "restart", whole.name, "--yes")
+        writer.wait_for_rows(50)
+        stall = writer.longest_stall()
+        assert writer.missing() == set()
+    report("restart of all members, one by one: longest stall", stall, "s")
+    assert stall <= DEADLINES["restart in turn"]
+    order = [step["member"] for step in done["steps"]]
+    assert len(order) == 3 and order[-1] == old["member"]
+    now = whole.leader()
+    assert (now["member"], now["timeline"]) == (old["member"], old["timeline"])
+
+
+def test_a_broken_replica_is_copied_again(admin: Any, whole: Cluster) -> None:
+    replica = next(m for m in whole.members() if m["role"] != "primary")
+    _pigsty(admin, "reinit", whole.name, replica["member"], "--yes")
+    assert whole.healthy(3)
+
+
+@pytest.fixture
+def edited(admin: Any, whole: Cluster) -> Iterator[Callable[[str], None]]:
+    """Declare `pg_parameters` of pg-test; the inventory is put back afterwards, and applied."""
+    code, before, err = admin.run(["cat", PIGSTY])
+    assert code == 0, err
+
+    def edit(parameters: str) -> None:
+        line = "        pg_cluster: pg-test\n"
+        assert line in before
+        text = before.replace(line, f"{line}        pg_parameters: {parameters}\n")
+        _write(admin, text)
+
+    yield edit
+    _write(admin, before)
+    assert _apply(admin)
+    _pigsty(admin, "restart", whole.name, "--pending", "--yes")
+
+
+def _write(admin: Any, text: str) -> None:
+    code, _out, err = admin.run(["tee", PIGSTY], stdin=text)
+    assert code == 0, err
+
+
+def _apply(admin: Any) -> dict[str, list[str]]:
+    """Apply pg-test; return which states changed something, by host."""
+    code, out, err = admin.run(["pigsty", "apply", "pg-test", "--yes", "-o", "json"])
+    assert code == 0, out + err
+    return {row["host"]: [c["id"] for c in row["changes"]] for row in json.loads(out)}
+
+
+def _settings(dsn: Dsn) -> dict[str, list[str]]:
+    """What each member's PostgreSQL runs with."""
+    found = {}
+    for host in HOSTS:
+        own = Dsn(host, 5432, dsn.dbname, dsn.user, dsn.password)
+        names = ("max_connections", "log_min_duration_statement")
+        found[host] = [own.ask(f"SHOW {name}") for name in names]
+    return found
+
+
+def test_edited_parameters_reach_all_members_also_after_a_switchover(
+    admin: Any, whole: Cluster, test_dsn: Dsn, edited: Callable[[str], None]
+) -> None:
+    if whole.leader()["declared"] == "primary":
+        _pigsty(admin, "switchover", whole.name, "--yes")
+    before = _settings(test_dsn)
+    leader = whole.leader()
+    edited("{max_connections: 260, log_min_duration_statement: 250}")
+    changed = _apply(admin)
+    # What all members share is changed once, by the one that leads.
+    assert [host for host, ids in changed.items() if "pgsql-dynamic" in ids] == [leader["host"]]
+    assert not any(_apply(admin).values())
+    assert all(member["pending_restart"] for member in whole.members())
+    eventually(
+        "all members log by the new limit, and none was restarted",
+        lambda: _settings(test_dsn) == {host: [before[host][0], "250ms"] for host in HOSTS},
+        "services settle",
+    )
+    done = _pigsty(admin, "restart", whole.name, "--pending", "--yes")
+    assert done["steps"][-1]["member"] == leader["member"]
+    assert _settings(test_dsn) == {host: ["260", "250ms"] for host in HOSTS}
+    assert whole.leader()["member"] == leader["member"]
+    assert not any(member["pending_restart"] for member in whole.members())
