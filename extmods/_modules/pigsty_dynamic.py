@@ -38,10 +38,7 @@ def changes() -> dict[str, dict[str, Any]] | None:
             return None
     except ClientError:
         return None
-    try:
-        live = client.config()
-    except ClientError as err:
-        raise CommandExecutionError(str(err)) from err
+    live = _live(client)
     machine = Machine(**__salt__["pigsty_patroni.machine"]())
     return dynamic.changes(_spec(), machine, live)
 
@@ -92,6 +89,29 @@ def apply(found: dict[str, dict[str, Any]]) -> list[str]:
         # A setting put back to what PostgreSQL runs with needs none.
         return []
     return [name for name in waiting if name != "?"] or expected
+
+
+def _live(client: Patroni) -> dict[str, Any]:
+    """Return the configuration in the DCS; Patroni shows that of its last loop.
+
+    Right after a bootstrap that loop has seen none yet, and the answer is an error.
+    """
+    found: dict[str, Any] = {}
+    problem: list[ClientError] = []
+
+    def shown() -> bool:
+        try:
+            found.update(client.config())
+        except ClientError as err:
+            problem[:] = [err]
+            return False
+        return True
+
+    try:
+        wait_until(shown, "patroni.notices", "Patroni shows the configuration")
+    except DeadlineExceeded as err:
+        raise CommandExecutionError(f"{err}: {problem[0]}") from err
+    return found
 
 
 def _spec() -> dict[str, Any]:
