@@ -220,8 +220,13 @@ def dcs(pillar, member):
 
 
 @pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(deadlines, "POLL_SECONDS", 0.001)
+
+
+@pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(deadlines, "DEADLINES", {**deadlines.DEADLINES, "patroni.notices": 0.3})
+    monkeypatch.setattr(deadlines, "DEADLINES", {"patroni.notices": 0.1})
 
 
 def declare(member, **parameters):
@@ -257,6 +262,7 @@ def test_others_and_machines_without_a_cluster_do_nothing(dcs, member, test):
 
 def test_patroni_shows_a_change_a_moment_later(dcs, member):
     declare(member, max_wal_senders=60)
+    dcs.pending = ("max_wal_senders",)
     stale = [live(member.pillar["pigsty"]["pgsql"])] * 3
     stale = [
         merged(shown, {"postgresql": {"parameters": {"max_wal_senders": 50}}}) for shown in stale
@@ -267,11 +273,43 @@ def test_patroni_shows_a_change_a_moment_later(dcs, member):
     assert result["result"] is True and len(dcs.patches) == 1 and not stale
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_change_that_does_not_stick_is_a_failure(dcs, member):
     declare(member, max_wal_senders=60)
     dcs.patch_config = dcs.patches.append
     result = dcs.state("x")
     assert result["result"] is False and "still differs in postgresql" in result["comment"]
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_right_after_a_bootstrap_patroni_shows_no_configuration_yet(dcs, member, test):
+    member.opts["test"] = test
+    fresh, answers = dcs.config, [ClientError("502")] * 3
+
+    def late():
+        if answers:
+            raise answers.pop()
+        return fresh()
+
+    dcs.config = late
+    result = dcs.state("x")
+    assert result["result"] is True and result["changes"] == {} and not answers
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_configuration_that_never_shows_is_a_failure(dcs):
+    def never():
+        raise ClientError("502 nothing")
+
+    dcs.config = never
+    result = dcs.state("x")
+    assert result["result"] is False and "502 nothing" in result["comment"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_setting_that_is_put_back_needs_no_restart(dcs, member):
+    declare(member, max_wal_senders=60)
+    assert dcs.state("x")["comment"] == "The DCS was changed"
 
 
 def test_a_refusal_of_patroni_is_a_failure(dcs, member):

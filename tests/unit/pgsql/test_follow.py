@@ -70,7 +70,7 @@ def follow(member, deployment, admin, tmp_path, monkeypatch):
 
     module.Patroni = Probe
     monkeypatch.setattr(deadlines, "POLL_SECONDS", 0.001)
-    short = {**deadlines.DEADLINES, "patroni.leads": 0.05, "follow.armed": 0.05}
+    short = {**deadlines.DEADLINES, "patroni.leads": 10.0, "follow.armed": 0.05}
     monkeypatch.setattr(deadlines, "DEADLINES", short)
     return module
 
@@ -101,7 +101,8 @@ def test_without_an_old_leader_nobody_is_down(follow, admin):
     assert follow.asked[2] is None
 
 
-def test_a_member_that_never_leads_changes_nothing(follow, admin):
+def test_a_member_that_never_leads_changes_nothing(follow, admin, monkeypatch):
+    monkeypatch.setattr(deadlines, "DEADLINES", {"patroni.leads": 0.05, "follow.armed": 0.05})
     follow.answers = [False] * 1000
     with pytest.raises(CommandExecutionError, match="pg-test-2 leads: not within"):
         follow.leader("pg-test", "10.1.1.12", 8008, True, "pg-test-2", "pg-test-1")
