@@ -96,7 +96,7 @@ def master(salt_factories: Any, deployment: Deployment) -> Iterator[Any]:
             "log_level_logfile": "warning",
             "pillar_opts": False,
             # As in salt/master.d: the one function that minions may call of another.
-            "peer": {".*": ["pigsty_pki.sign"]},
+            "peer": {".*": ["pigsty_pki[.]sign$"]},
             "on_demand_ext_pillar": [],
         },
         start_timeout=START,

@@ -6,6 +6,7 @@ on bare nodes is part of what is tested; otherwise a running sandbox is used as 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -100,6 +101,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def sandbox(report: Callable[[str, float, str], None]) -> Iterator[Nodes]:
     """The four nodes, up and converged by one apply on all of them at once."""
     machine = Sandbox(progress=Progress())
+    # Two runs of these tests on one sandbox would each take the other's faults for its own.
+    machine.paths.state.mkdir(parents=True, exist_ok=True)
+    lock = (machine.paths.state / "tests.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pytest.fail("another run of these tests uses the sandbox: wait for its end")
     if os.environ.get("PIGSTY_TEST_STRICT") == "1":
         machine.destroy()
     started = time.monotonic()
@@ -112,6 +120,7 @@ def sandbox(report: Callable[[str, float, str], None]) -> Iterator[Nodes]:
     report("first apply", time.monotonic() - started, "s")
     yield nodes
     machine.heal()
+    lock.close()
 
 
 def _apply(admin: Machine) -> tuple[int, str, str]:

@@ -172,7 +172,7 @@ def test_only_what_changed_is_restarted(head, changed, commands):
 def test_the_master_accepts_nobody_and_lets_minions_do_one_thing(head):
     conf = yaml.safe_load(head.path("/etc/salt/master.d/pigsty.conf").read_text(encoding="utf-8"))
     assert [conf[name] for name in ("auto_accept", "open_mode", "file_recv")] == [False] * 3
-    assert conf["peer"] == {".*": ["pigsty_pki.sign"]}
+    assert conf["peer"] == {".*": ["pigsty_pki[.]sign$"]}
     assert conf["on_demand_ext_pillar"] == []
 
 
