@@ -73,7 +73,7 @@ class Restore:
             value=self.target.value,
             label=backup.label,
             port=port,
-            timeline=self.timeline,
+            timeline=self._along(backup),
         )
         return {"host": self.host, **found}
 
@@ -106,7 +106,7 @@ class Restore:
                 kind=self.target.kind,
                 value=self.target.value,
                 label=backup.label,
-                timeline=self.timeline,
+                timeline=self._along(backup),
             )
             step = "recovery"
             what = f"replay WAL to {self.target.text}"
@@ -149,6 +149,15 @@ class Restore:
         what = "WAL so far is archived"
         found = self.call(self.host, "pigsty_pgbackrest.flush", "backup.check", what)
         self.timeline = self.timeline or str(int(found["wal"][:8], 16))
+
+    def _along(self, backup: backups.Backup) -> str:
+        """Return the timeline to follow as PostgreSQL wants it.
+
+        For the backup's own it wants this word: the number would make it look for the timeline's
+        history, which a repository that is younger than the timeline doesn't have.
+        """
+        own = backup.wal_begin[:8] or "0"
+        return "current" if self.timeline == str(int(own, 16)) else self.timeline
 
     def _pause(self, to: operating.Access, hosts: Sequence[str]) -> None:
         to.client(self.host).pause(True)

@@ -19,7 +19,7 @@ RESTORED = ("host", "port", "socket", "timeline", "last_commit", "lsn")
 @click.option("--again", metavar="MEMBER", help="Go on with one that was cut off, on its machine.")
 @click.option("--set", "label", default="", metavar="LABEL", help="The backup to begin with.")
 @click.option(
-    "--timeline", default="", metavar="N", help="The timeline to follow; default: newest."
+    "--timeline", default="", metavar="N", help="The timeline to follow; default: the leader's."
 )
 @click.option("--yes", "-y", is_flag=True, help="Don't ask for the cluster's name.")
 @click.option("--test", is_flag=True, help="Show what would be done; do nothing.")

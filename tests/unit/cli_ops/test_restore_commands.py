@@ -129,6 +129,15 @@ def test_in_place_step_by_step(world: World, capsys: Any) -> None:
     assert "undone: everything between 2026-03-01 12:30:00" in capsys.readouterr().err
 
 
+def test_the_backups_own_timeline_needs_no_history(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = {"start": "0000000A0000000000000001", "stop": "0000000A0000000000000002"}
+    monkeypatch.setitem(ENTRY, "archive", archive)
+    assert ask("restore", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
+    assert world.words["fill"]["timeline"] == "current"
+
+
 def test_only_replicas_start_without_data(world: World) -> None:
     seen = []
 
