@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 ADMIN := 10.10.10.10
 # What the sandbox and the functional tests need of the host; installed only when missing.
 # The PostgreSQL server is for tests that start one of their own; the package's `main` cluster isn't made.
-HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring postgresql
+HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring openssh-client postgresql
 
 .PHONY: help venv host sandbox destroy install test test-unit test-functional test-sandbox bench lint docs clean
 

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +19,12 @@ import pytest
 
 from pigsty import catalogue
 from pigsty.pillar.site import Site
-from pigsty.sql import desired
+from pigsty.sql import baseline, converge, desired, wanted
 from pigsty.sql.session import Server
 
 ROOT = os.geteuid() == 0
+#: The day on which runs take place, unless a test says another.
+TODAY = date(2026, 1, 1)
 DBSU = "postgres" if ROOT else getpass.getuser()
 
 
@@ -185,3 +188,34 @@ def inventory():
         ],
         "pg_databases": [{"name": "shop", "owner": "owner", "comment": "the shop"}],
     }
+
+
+@pytest.fixture
+def run(instance, inventory, pillar):
+    """Converge the instance to the inventory as it is at that moment."""
+
+    def _run(*, test=False, today=TODAY, files=None):
+        def fill(server, database, file):
+            baseline.run(server, database, files / file, str(instance.bin / "psql"))
+
+        declared = wanted.load(pillar(**inventory))
+        return converge.converge(declared, instance.server, fill, test=test, today=today)
+
+    return _run
+
+
+@pytest.fixture
+def settle(run):
+    """A run that must succeed, after which another finds nothing to do; returns its changes."""
+
+    def _settle(**options):
+        looked = run(test=True, **options)
+        done = run(**options)
+        assert done.failures == {}
+        assert looked.changes == done.changes, "test mode tells other changes than a real run"
+        assert looked.failures == {}
+        again = run(**options)
+        assert (again.changes, again.failures) == ({}, {})
+        return done.changes
+
+    return _settle

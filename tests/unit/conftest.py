@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-EXTMODS = Path(__file__).resolve().parents[3] / "extmods"
+EXTMODS = Path(__file__).resolve().parents[2] / "extmods"
 
 
 def load(kind: str, name: str, **dunders: Any) -> ModuleType:
