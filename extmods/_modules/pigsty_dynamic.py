@@ -120,12 +120,4 @@ def _spec() -> dict[str, Any]:
 
 
 def _client() -> Patroni:
-    spec = _spec()
-    params = spec["params"]
-    return Patroni(
-        spec["ip"],
-        int(params["patroni_port"]),
-        ca=f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None,
-        username=params["patroni_username"],
-        password=spec["patroni"]["password"],
-    )
+    return Patroni.of_pillar(_spec())

@@ -143,6 +143,18 @@ class Patroni:
             token = base64.b64encode(f"{username}:{password}".encode()).decode()
             self._headers["Authorization"] = f"Basic {token}"
 
+    @classmethod
+    def of_pillar(cls, pgsql: Mapping[str, Any]) -> Patroni:
+        """Return the client of a member's own API, by the ``pigsty:pgsql`` pillar of its minion."""
+        params = pgsql["params"]
+        return cls(
+            pgsql["ip"],
+            int(params["patroni_port"]),
+            ca=f"{pgsql['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None,
+            username=params["patroni_username"],
+            password=pgsql["patroni"]["password"],
+        )
+
     @property
     def url(self) -> str:
         """Address of the API, as errors name it."""
