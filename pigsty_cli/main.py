@@ -23,7 +23,7 @@ COMMANDS = {
     "validate": "Check an inventory: every error and warning, with line and fix.",
     "apply": "Converge nodes to the inventory (or audit them with --test).",
     "status": "Show nodes, their modules and whether they answer.",
-    "pgsql": "PostgreSQL clusters: members, live roles, lag.",
+    "pgsql": "PostgreSQL clusters: list, switch over, restart, back up, restore …",
     "pillar": "Show what one host gets from the inventory (secrets masked).",
     "schema": "Print the JSON Schema of the inventory, for editors.",
     "sandbox": "Four real nodes on this machine: up, status, exec, kill, partition …",
