@@ -15,7 +15,7 @@ from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError, InventoryError
 from pigsty.findings import Finding
 from pigsty.summary import SANDBOX, MemberRow, members
-from pigsty.topology import EtcdMember, PgCluster, PgInstance, Topology
+from pigsty.topology import Member, PgCluster, PgInstance, Topology
 from pigsty_cli.errors import CliError, Refused, describe
 
 #: How many errors of an inventory a refusal shows; `pigsty validate` shows all.
@@ -124,7 +124,7 @@ def etcd_health(topology: Topology) -> list[dict[str, str]]:
     return ask(_health, topology.etcd)
 
 
-def _health(member: EtcdMember) -> dict[str, str]:
+def _health(member: Member) -> dict[str, str]:
     return {"member": member.name, "host": member.ip, "health": health.etcd(member.ip)}
 
 

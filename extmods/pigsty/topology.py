@@ -90,25 +90,6 @@ class PgCluster:
 
 
 @dataclass(frozen=True, slots=True)
-class EtcdMember:
-    """A member of the etcd cluster; ``name`` is ``<etcd_cluster>-<etcd_seq>``."""
-
-    cluster: str
-    seq: int
-    node: Node
-
-    @property
-    def ip(self) -> str:
-        """Address of the member."""
-        return self.node.ip
-
-    @property
-    def name(self) -> str:
-        """Member name."""
-        return f"{self.cluster}-{self.seq}"
-
-
-@dataclass(frozen=True, slots=True)
 class InfraNode:
     """An infra node; ``name`` is ``infra-<infra_seq>``."""
 
@@ -128,7 +109,7 @@ class InfraNode:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of a cluster of another kind: ``name`` is ``<cluster>-<seq>``."""
+    """A member of an etcd, MinIO or Redis cluster; ``name`` is ``<cluster>-<seq>``."""
 
     cluster: str
     seq: int
@@ -166,7 +147,7 @@ class Topology:
     nodes: Mapping[str, Node]
     pg_clusters: Mapping[str, PgCluster]
     pg_instances: Mapping[str, PgInstance]
-    etcd: tuple[EtcdMember, ...]
+    etcd: tuple[Member, ...]
     infra: tuple[InfraNode, ...]
     minio: Mapping[str, tuple[Member, ...]]
     redis: Mapping[str, tuple[Member, ...]]
@@ -183,7 +164,7 @@ def build(inventory: Inventory) -> Topology:
     deployment = Deployment(inventory)
     nodes: dict[str, Node] = {}
     pg: dict[str, list[PgInstance]] = {}
-    etcd: list[EtcdMember] = []
+    etcd: list[Member] = []
     infra: list[InfraNode] = []
     minio: dict[str, list[Member]] = {}
     redis: dict[str, list[Member]] = {}
@@ -194,7 +175,7 @@ def build(inventory: Inventory) -> Topology:
         if "infra" in node.modules:
             infra.append(InfraNode(found["infra_seq"], node))
         if "etcd" in node.modules:
-            etcd.append(EtcdMember(str(found["etcd_cluster"]), found["etcd_seq"], node))
+            etcd.append(Member(str(found["etcd_cluster"]), found["etcd_seq"], node))
         if "minio" in node.modules:
             cluster = str(found["minio_cluster"])
             minio.setdefault(cluster, []).append(Member(cluster, found["minio_seq"], node))

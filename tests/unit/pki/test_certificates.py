@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pigsty.render import certificates
-from pigsty.topology import EtcdMember, InfraNode, Node, PgInstance
+from pigsty.topology import InfraNode, Member, Node, PgInstance
 
 
 class Vars(dict):
@@ -40,7 +40,7 @@ def four():
     return topology(
         [meta, test, bare],
         pg=[PgInstance("pg-meta", 1, "primary", meta), PgInstance("pg-test", 1, "primary", test)],
-        etcd=[EtcdMember("etcd", 1, meta)],
+        etcd=[Member("etcd", 1, meta)],
         infra=[InfraNode(1, meta)],
     )
 
