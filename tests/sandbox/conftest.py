@@ -7,13 +7,16 @@ on bare nodes is part of what is tested; otherwise a running sandbox is used as 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from edit import Inventory
 from expect import Cluster, Dsn, eventually
 
 from pigsty import topology
@@ -40,6 +43,12 @@ class Machine:
             list(command), check=False, stdin=stdin, timeout=timeout
         )
         return done.returncode, done.stdout, done.stderr
+
+    def pigsty(self, *words: str) -> Any:
+        """Run a `pigsty` command that must succeed; return what its ``-o json`` says."""
+        code, out, err = self.run(["pigsty", *words, "-o", "json"], timeout=1200)
+        assert code == 0, out + err
+        return json.loads(out)
 
     def kill(self) -> None:
         """Cut the node's power."""
@@ -139,6 +148,39 @@ def _apply(admin: Machine) -> tuple[int, str, str]:
 def admin(sandbox: Nodes) -> Machine:
     """The admin node."""
     return sandbox.node("10.10.10.10")
+
+
+@pytest.fixture
+def whole(admin: Machine, pg_test: Cluster) -> Iterator[Cluster]:
+    """The cluster of three, whole before and after the test, with no restart left to be done."""
+    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
+    yield pg_test
+    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
+    if any(member["pending_restart"] for member in pg_test.members()):
+        admin.pigsty("pgsql", "restart", pg_test.name, "--pending", "--yes")
+
+
+@pytest.fixture
+def turned(admin: Machine, whole: Cluster) -> Cluster:
+    """The cluster of three after a switchover: the declared primary doesn't lead it."""
+    if whole.leader()["declared"] == "primary":
+        admin.pigsty("pgsql", "switchover", whole.name, "--yes")
+    return whole
+
+
+@pytest.fixture
+def entry(test_dsn: Dsn) -> Dsn:
+    """Service `primary` of pg-test by whichever member answers."""
+    hosts = ",".join(f"10.10.10.{number}" for number in (11, 12, 13))
+    return Dsn(hosts, 5433, test_dsn.dbname, test_dsn.user, test_dsn.password)
+
+
+@pytest.fixture
+def inventory(admin: Machine) -> Iterator[Inventory]:
+    """The inventory, to be edited; it is put back, and applied again where it was applied."""
+    found = Inventory(admin)
+    yield found
+    found.restore()
 
 
 @pytest.fixture(scope="session")

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
+from edit import Inventory
 from expect import DEADLINES, Cluster, Dsn, Writer, eventually
 
-PIGSTY = "/etc/pigsty/pigsty.yml"
 HOSTS = ("10.10.10.11", "10.10.10.12", "10.10.10.13")
-
-
-@pytest.fixture
-def whole(pg_test: Cluster) -> Iterator[Cluster]:
-    """The cluster, whole before and after the test."""
-    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
-    yield pg_test
-    eventually("pg-test is whole", lambda: pg_test.healthy(3), "old primary is a replica again")
-
-
-@pytest.fixture
-def entry(test_dsn: Dsn) -> Dsn:
-    """Service `primary` by whichever member answers."""
-    return Dsn(",".join(HOSTS), 5433, test_dsn.dbname, test_dsn.user, test_dsn.password)
-
-
-def _pigsty(admin: Any, *words: str) -> dict[str, Any]:
-    code, out, err = admin.run(["pigsty", "pgsql", *words, "-o", "json"])
-    assert code == 0, err
-    data: dict[str, Any] = json.loads(out)
-    return data
 
 
 def test_a_planned_switchover_stalls_writes_for_two_seconds_at_most(
@@ -41,7 +18,7 @@ def test_a_planned_switchover_stalls_writes_for_two_seconds_at_most(
     for _ in range(3):
         old = whole.leader()
         with Writer(entry) as writer:
-            done = _pigsty(admin, "switchover", whole.name, "--yes")
+            done = admin.pigsty("pgsql", "switchover", whole.name, "--yes")
             writer.wait_for_rows(50)
             stalls.append(writer.longest_stall())
             assert writer.missing() == set()
@@ -56,7 +33,7 @@ def test_a_planned_switchover_stalls_writes_for_two_seconds_at_most(
 
 def test_a_preview_and_a_refusal_leave_the_lead_where_it_is(admin: Any, whole: Cluster) -> None:
     old = whole.leader()
-    preview = _pigsty(admin, "switchover", whole.name, "--test")
+    preview = admin.pigsty("pgsql", "switchover", whole.name, "--test")
     assert preview["leader"] == old["member"] and len(preview["live"]) == 3
     refused = [
         ["switchover", whole.name],
@@ -75,7 +52,7 @@ def test_members_restart_one_by_one_and_the_leader_keeps_its_lead(
 ) -> None:
     old = whole.leader()
     with Writer(entry) as writer:
-        done = _pigsty(admin, "restart", whole.name, "--yes")
+        done = admin.pigsty("pgsql", "restart", whole.name, "--yes")
         writer.wait_for_rows(50)
         stall = writer.longest_stall()
         assert writer.missing() == set()
@@ -89,38 +66,8 @@ def test_members_restart_one_by_one_and_the_leader_keeps_its_lead(
 
 def test_a_broken_replica_is_copied_again(admin: Any, whole: Cluster) -> None:
     replica = next(m for m in whole.members() if m["role"] != "primary")
-    _pigsty(admin, "reinit", whole.name, replica["member"], "--yes")
+    admin.pigsty("pgsql", "reinit", whole.name, replica["member"], "--yes")
     assert whole.healthy(3)
-
-
-@pytest.fixture
-def edited(admin: Any, whole: Cluster) -> Iterator[Callable[[str], None]]:
-    """Declare `pg_parameters` of pg-test; the inventory is put back afterwards, and applied."""
-    code, before, err = admin.run(["cat", PIGSTY])
-    assert code == 0, err
-
-    def edit(parameters: str) -> None:
-        line = "        pg_cluster: pg-test\n"
-        assert line in before
-        text = before.replace(line, f"{line}        pg_parameters: {parameters}\n")
-        _write(admin, text)
-
-    yield edit
-    _write(admin, before)
-    assert _apply(admin)
-    _pigsty(admin, "restart", whole.name, "--pending", "--yes")
-
-
-def _write(admin: Any, text: str) -> None:
-    code, _out, err = admin.run(["tee", PIGSTY], stdin=text)
-    assert code == 0, err
-
-
-def _apply(admin: Any) -> dict[str, list[str]]:
-    """Apply pg-test; return which states changed something, by host."""
-    code, out, err = admin.run(["pigsty", "apply", "pg-test", "--yes", "-o", "json"])
-    assert code == 0, out + err
-    return {row["host"]: [c["id"] for c in row["changes"]] for row in json.loads(out)}
 
 
 def _settings(dsn: Dsn) -> dict[str, list[str]]:
@@ -134,22 +81,23 @@ def _settings(dsn: Dsn) -> dict[str, list[str]]:
 
 
 def test_edited_parameters_reach_all_members_also_after_a_switchover(
-    admin: Any, whole: Cluster, test_dsn: Dsn, edited: Callable[[str], None]
+    admin: Any, turned: Cluster, test_dsn: Dsn, inventory: Inventory
 ) -> None:
-    if whole.leader()["declared"] == "primary":
-        _pigsty(admin, "switchover", whole.name, "--yes")
     before = _settings(test_dsn)
-    leader = whole.leader()
+    leader = turned.leader()
     # A number that no member runs with, whatever earlier scenarios have left.
     number = max(int(settings[0]) for settings in before.values()) + 10
-    edited(f"{{max_connections: {number}, log_min_duration_statement: 250}}")
-    changed = _apply(admin)
+    inventory.cluster(
+        turned.name,
+        pg_parameters={"max_connections": number, "log_min_duration_statement": 250},
+    )
+    changed = inventory.apply(turned.name)
     # What all members share is changed once, by the one that leads.
     assert [host for host, ids in changed.items() if "pgsql-dynamic" in ids] == [leader["host"]]
-    assert not any(_apply(admin).values())
+    assert inventory.unchanged(turned.name)
     eventually(
         "every member says that it waits for a restart",
-        lambda: all(member["pending_restart"] for member in whole.members()),
+        lambda: all(member["pending_restart"] for member in turned.members()),
         "services settle",
     )
     eventually(
@@ -157,8 +105,8 @@ def test_edited_parameters_reach_all_members_also_after_a_switchover(
         lambda: _settings(test_dsn) == {host: [before[host][0], "250ms"] for host in HOSTS},
         "services settle",
     )
-    done = _pigsty(admin, "restart", whole.name, "--pending", "--yes")
+    done = admin.pigsty("pgsql", "restart", turned.name, "--pending", "--yes")
     assert done["steps"][-1]["member"] == leader["member"]
     assert _settings(test_dsn) == {host: [str(number), "250ms"] for host in HOSTS}
-    assert whole.leader()["member"] == leader["member"]
-    assert not any(member["pending_restart"] for member in whole.members())
+    assert turned.leader()["member"] == leader["member"]
+    assert not any(member["pending_restart"] for member in turned.members())
