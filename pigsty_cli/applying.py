@@ -1,4 +1,4 @@
-"""One run of `pigsty apply`: who is there, what is missing there, then the jobs."""
+"""One run of states: who is there, what is missing there, then the jobs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ EXECUTOR = "pigsty_progress"
 PRESENCE = ("saltutil.is_running", "pigsty_extmods.fingerprint")
 #: Where this master's modules are: the core package is a neighbour of the folders of each kind.
 EXTMODS = Path(pigsty.__file__).resolve().parents[1]
+#: Key of the pillar that holds the names of the objects that alone are meant, by kind.
+ONLY = "pigsty_only"
 _SYNC = ("saltutil.sync_all", "saltutil.refresh_modules")
 #: Copy what is new, and only then let the minion's main process read it, waiting until it has.
 _SYNC_ARGUMENTS = [
@@ -67,12 +69,32 @@ class Plan:
         hosts: who is meant, in the order of the inventory.
         modules: which modules, none for all that a host has.
         test: only look.
+        work: exactly these jobs, whatever the modules: one aspect of a cluster.
+        only: which objects alone are meant, as names by kind; states find it in the pillar. It
+            holds no secrets: it travels in the job.
     """
 
     topology: Topology
     hosts: tuple[str, ...]
     modules: tuple[str, ...]
     test: bool
+    work: tuple[Job, ...] = ()
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def jobs(self, up: Sequence[str]) -> tuple[Job, ...]:
+        """Return what there is to run on those who are there."""
+        if not self.work:
+            return jobs(self.topology, up, self.modules)
+        there = frozenset(up)
+        found = (Job(tuple(h for h in j.hosts if h in there), j.states) for j in self.work)
+        return tuple(job for job in found if job.hosts)
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the keywords of the state runs."""
+        keywords: dict[str, Any] = {"test": True} if self.test else {}
+        if self.only:
+            keywords["pillar"] = {ONLY: {kind: list(names) for kind, names in self.only.items()}}
+        return keywords
 
 
 @dataclass(slots=True)
@@ -195,7 +217,7 @@ class Run:
             host: HostResult(host, "unreachable", error=why) for host, why in found.missing.items()
         }
         up = self._synced(found)
-        work = jobs(plan.topology, up, plan.modules)
+        work = plan.jobs(up)
         first = not built and not plan.test and admin in up
         if first and any(not job.states or job.states != ("infra.repo",) for job in work):
             self._say("First the package repository on the admin node, which every node needs.")
@@ -229,10 +251,14 @@ class Run:
         hosts = [host for job in work for host in job.hosts]
         started = {}
         for job in work:
-            keywords = {"test": True} if self._plan.test else {}
             arguments = [",".join(job.states)] if job.states else []
             published = self._master.publish(
-                job.hosts, "state.apply", arguments, keywords, EXECUTOR, {"synced": True}
+                job.hosts,
+                "state.apply",
+                arguments,
+                self._plan.keywords(),
+                EXECUTOR,
+                {"synced": True},
             )
             self.jids.update(dict.fromkeys(job.hosts, published.jid))
             started[published.jid] = job.hosts

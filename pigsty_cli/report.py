@@ -23,7 +23,14 @@ COLUMNS = {
 }
 
 
-def show(results: Sequence[HostResult], names: Mapping[str, str], fmt: str, *, test: bool) -> None:
+def show(
+    results: Sequence[HostResult],
+    names: Mapping[str, str],
+    fmt: str,
+    *,
+    test: bool,
+    told: bool = False,
+) -> None:
     """Print a run's results.
 
     Args:
@@ -31,6 +38,7 @@ def show(results: Sequence[HostResult], names: Mapping[str, str], fmt: str, *, t
         names: node name by host.
         fmt: ``table``, ``json`` or ``yaml``; the latter two hold everything.
         test: whether it was an audit: then a table is followed by exactly what would change.
+        told: whether a table is followed by what changed in a run that was no audit, too.
     """
     rows = [{"host": r.host, "name": names.get(r.host, ""), **_plain(r)} for r in results]
     if fmt != "table":
@@ -39,7 +47,7 @@ def show(results: Sequence[HostResult], names: Mapping[str, str], fmt: str, *, t
     columns = {**COLUMNS, "changed": "WOULD CHANGE"} if test else COLUMNS
     emit([_cells(row, test=test) for row in rows], fmt, columns=columns)
     for result in results:
-        for line in _details(result, names.get(result.host, ""), test=test):
+        for line in _details(result, names.get(result.host, ""), test=test, told=test or told):
             click.echo(line)
     for text, hosts in _warnings(results).items():
         message(f"warning ({', '.join(hosts)}): {text}")
@@ -65,7 +73,7 @@ def _cells(row: Mapping[str, Any], *, test: bool) -> dict[str, Any]:
     return {**row, "status": status, "seconds": row["seconds"] or ""}
 
 
-def _details(result: HostResult, name: str, *, test: bool) -> Iterator[str]:
+def _details(result: HostResult, name: str, *, test: bool, told: bool) -> Iterator[str]:
     label = f"{result.host} {name}".rstrip()
     if result.error:
         yield from ("", f"{label}: {result.status}", *_indented(result.error))
@@ -74,9 +82,10 @@ def _details(result: HostResult, name: str, *, test: bool) -> Iterator[str]:
         yield from _indented(failure.comment)
     if result.skipped:
         yield f"{label}: {result.skipped} more states did not run because of that"
-    if test:
+    if told:
+        verb = "would change" if test else "changed"
         for change in result.changes:
-            yield from ("", f"{label}: would change: {change.id} ({change.sls})")
+            yield from ("", f"{label}: {verb}: {change.id} ({change.sls})")
             yield from _indented(changes_text(change.changes))
 
 

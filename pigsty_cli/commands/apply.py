@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +12,6 @@ from pigsty_cli import exitcodes
 from pigsty_cli.errors import Refused
 from pigsty_cli.inventories import PLACES
 from pigsty_cli.output import message, output_option
-
-if TYPE_CHECKING:
-    from pigsty_cli.applying import Plan, Presence, Run
 
 
 @click.command("apply")
@@ -61,13 +56,12 @@ def _apply(
     words: Sequence[str], names: Sequence[str], *, test: bool, yes: bool, output: str
 ) -> int:
     from pigsty import targets
-    from pigsty_cli import applying, deployment, history, lock, report
+    from pigsty_cli import deployment, running
+    from pigsty_cli.applying import Plan
     from pigsty_cli.inventories import find
-    from pigsty_cli.saltapi import Master
 
     # The file that the ext_pillar reads: another one could be shown here, but not applied.
-    checked = deployment.usable(find(PLACES[0]))
-    topology = checked.topology
+    topology = deployment.usable(find(PLACES[0])).topology
     wanted = targets.modules(names)
     hosts = tuple(
         host
@@ -76,84 +70,8 @@ def _apply(
     )
     if not hosts:
         raise Refused("none of the targets has any of the modules: nothing to do")
-    plan = applying.Plan(topology, hosts, wanted, test)
     what = shlex.join(["pigsty", "apply", *words, *(f"-m{name}" for name in names)])
-    with lock.held(what + (" --test" if test else "")), Master() as master:
-        found = applying.presence(master, hosts, topology.admin_ip)
-        _announce(plan, found)
-        if applying.outdated(master.started()):
-            message(
-                "warning: this program is newer than the running Salt master, which makes the "
-                "pillars: `systemctl restart salt-master`"
-            )
-        _refuse(found)
-        flag = applying.repository_flag(topology)
-        built = flag is None or flag.exists()
-        _check_admin(plan, found, built=built)
-        if not yes and not test and sys.stdin.isatty() and sys.stderr.isatty():
-            click.confirm("Go on?", default=True, abort=True, err=True)
-        labels = {host: topology.nodes[host].name for host in hosts}
-        run = applying.Run(master, plan, _screen(labels), message)
-        try:
-            results = run.run(found, built=built)
-        except KeyboardInterrupt:
-            _interrupted(run)
-            return exitcodes.INTERRUPTED
-        if not test:
-            history.remember(results, run.jids)
-    report.show(results, labels, output, test=test)
-    return report.exit_code(results)
-
-
-def _announce(plan: Plan, found: Presence) -> None:
-    from pigsty.targets import touched
-
-    inventory = plan.topology.inventory
-    verb = "Auditing" if plan.test else "Applying"
-    message(f"{verb} {inventory.file} ({inventory.checksum[:12]})")
-    for host in plan.hosts:
-        node = plan.topology.nodes[host]
-        state = f"  NOT REACHED: {found.missing[host]}" if host in found.missing else ""
-        names = " ".join(touched(node, plan.modules))
-        message(f"  {host:<15} {node.name:<16} {names}{state}")
-
-
-def _refuse(found: Presence) -> None:
-    if found.busy:
-        jobs = "; ".join(f"{host}: {text}" for host, text in found.busy.items())
-        raise Refused(f"states run already on {jobs}. Wait for it, or look with --job")
-    if not found.up:
-        raise Refused("none of the targets' minions can be reached")
-
-
-def _check_admin(plan: Plan, found: Presence, *, built: bool) -> None:
-    """Refuse at once what could only end in a long wait for packages."""
-    admin = plan.topology.admin_ip
-    if built or plan.test or admin in found.up:
-        return
-    others = [host for host in found.up if plan.topology.nodes[host].vars.get("node_repo_modules")
-              == "local"]  # fmt: skip
-    if others:
-        raise Refused(
-            f"the package repository on the admin node {admin} isn't built yet, and that node is "
-            f"not among the targets: begin with `pigsty apply {admin}`"
-        )
-
-
-def _screen(labels: dict[str, str]):  # type: ignore[no-untyped-def]
-    from pigsty_cli import progress
-
-    return lambda hosts: progress.display({host: labels[host] for host in hosts})
-
-
-def _interrupted(run: Run) -> None:
-    jids = list(dict.fromkeys(run.jids.values()))
-    if not jids:
-        message("Interrupted before any state ran.")
-        return
-    message("Interrupted here, but the nodes go on. To follow them again:")
-    for jid in jids:
-        message(f"  pigsty apply --job {jid}")
+    return running.carry_out(Plan(topology, hosts, wanted, test), what, output, ask=not yes)
 
 
 def _names(hosts: Iterable[str]) -> dict[str, str]:
@@ -169,7 +87,7 @@ def _names(hosts: Iterable[str]) -> dict[str, str]:
 
 
 def _attach(jid: str, output: str) -> int:
-    from pigsty_cli import report
+    from pigsty_cli import report, running
     from pigsty_cli.jobs import Follower
     from pigsty_cli.saltapi import Master
 
@@ -177,7 +95,7 @@ def _attach(jid: str, output: str) -> int:
         job = master.job(jid)
         labels = _names(job.minions)
         try:
-            with _screen(labels)(sorted(job.minions)) as screen:
+            with running.screen(labels)(sorted(job.minions)) as screen:
                 results = Follower(master, screen).follow({jid: sorted(job.minions)}, timed=False)
         except KeyboardInterrupt:
             message(f"Interrupted here, but the nodes go on: pigsty apply --job {jid}")

@@ -1,9 +1,4 @@
 # Roles, databases and what is in them: made by the member that leads now, whoever that is.
-include:
-  - pgsql.patroni
-
 pgsql-objects:
   pigsty_sql.objects:
     - name: {{ pillar['pigsty']['pgsql']['cluster'] | json }}
-    - require:
-      - pigsty_patroni: pgsql-patroni

@@ -1,0 +1,113 @@
+"""One run of states as a person sees it: what is meant, who is there, the progress, the results.
+
+`pigsty apply` and every command that carries out one aspect of a cluster go this way.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from pigsty import targets
+from pigsty_cli import applying, exitcodes, history, lock, progress, report, saltapi
+from pigsty_cli.applying import Plan, Presence, Run, Screen
+from pigsty_cli.errors import Refused
+from pigsty_cli.output import message
+
+
+def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
+    """Carry out a plan under the lock, tell how it goes, and print the results.
+
+    Args:
+        plan: what to do.
+        what: what runs, as a person would type it.
+        output: ``table``, ``json`` or ``yaml``.
+        ask: whether a person on a terminal is asked before anything is touched.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Refused: another run goes on, nobody is there, or packages couldn't come.
+    """
+    with lock.held(what + (" --test" if plan.test else "")), saltapi.Master() as master:
+        found = applying.presence(master, plan.hosts, plan.topology.admin_ip)
+        _announce(plan, found)
+        if applying.outdated(master.started()):
+            message(
+                "warning: this program is newer than the running Salt master, which makes the "
+                "pillars: `systemctl restart salt-master`"
+            )
+        _refuse(found)
+        flag = applying.repository_flag(plan.topology)
+        built = bool(plan.work) or flag is None or flag.exists()
+        _check_admin(plan, found, built=built)
+        if ask and not plan.test and sys.stdin.isatty() and sys.stderr.isatty():
+            click.confirm("Go on?", default=True, abort=True, err=True)
+        labels = {host: plan.topology.nodes[host].name for host in plan.hosts}
+        run = Run(master, plan, screen(labels), message)
+        try:
+            results = run.run(found, built=built)
+        except KeyboardInterrupt:
+            _interrupted(run)
+            return exitcodes.INTERRUPTED
+        # The table of `pigsty status` says when a host was applied as a whole.
+        if not plan.test and not plan.work:
+            history.remember(results, run.jids)
+    report.show(results, labels, output, test=plan.test, told=bool(plan.work))
+    return report.exit_code(results)
+
+
+def screen(labels: dict[str, str]) -> Callable[[Sequence[str]], Screen]:
+    """Return what makes the display of one phase of a run.
+
+    Args:
+        labels: node name by host.
+    """
+    return lambda hosts: progress.display({host: labels[host] for host in hosts})
+
+
+def _announce(plan: Plan, found: Presence) -> None:
+    inventory = plan.topology.inventory
+    verb = "Auditing" if plan.test else "Applying"
+    message(f"{verb} {inventory.file} ({inventory.checksum[:12]})")
+    own = {host: job.states for job in plan.work for host in job.hosts}
+    for host in plan.hosts:
+        node = plan.topology.nodes[host]
+        state = f"  NOT REACHED: {found.missing[host]}" if host in found.missing else ""
+        names = " ".join(own.get(host) or targets.touched(node, plan.modules))
+        message(f"  {host:<15} {node.name:<16} {names}{state}")
+
+
+def _refuse(found: Presence) -> None:
+    if found.busy:
+        jobs = "; ".join(f"{host}: {text}" for host, text in found.busy.items())
+        raise Refused(f"states run already on {jobs}. Wait for it, or look with --job")
+    if not found.up:
+        raise Refused("none of the targets' minions can be reached")
+
+
+def _check_admin(plan: Plan, found: Presence, *, built: bool) -> None:
+    """Refuse at once what could only end in a long wait for packages."""
+    admin = plan.topology.admin_ip
+    if built or plan.test or admin in found.up:
+        return
+    others = [host for host in found.up if plan.topology.nodes[host].vars.get("node_repo_modules")
+              == "local"]  # fmt: skip
+    if others:
+        raise Refused(
+            f"the package repository on the admin node {admin} isn't built yet, and that node is "
+            f"not among the targets: begin with `pigsty apply {admin}`"
+        )
+
+
+def _interrupted(run: Run) -> None:
+    jids = list(dict.fromkeys(run.jids.values()))
+    if not jids:
+        message("Interrupted before any state ran.")
+        return
+    message("Interrupted here, but the nodes go on. To follow them again:")
+    for jid in jids:
+        message(f"  pigsty apply --job {jid}")
