@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pigsty.deadlines import DEADLINES
 from pigsty.operations import Plan, Snapshot
 from pigsty_cli import saltapi
+from pigsty_cli.access import Access
 from pigsty_cli.saltapi import Master, Published, SaltError
-
-if TYPE_CHECKING:
-    from pigsty_cli.operating import Access
 
 
 @contextmanager

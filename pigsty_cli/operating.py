@@ -9,76 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from pigsty.clients.patroni import CA, Cluster, Member, Patroni
-from pigsty.clients.patroni_actions import Actions
+from pigsty.clients.patroni import Cluster, Member, Patroni
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
 from pigsty.operations import Plan, Snapshot
 from pigsty.summary import newest
-from pigsty.topology import PgCluster
 from pigsty_cli import following
+from pigsty_cli.access import Access
 from pigsty_cli.deployment import ask
 from pigsty_cli.errors import CliError
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How the members of a cluster are reached.
-
-    Attributes:
-        cluster: as the inventory declares it.
-        port: of the REST API.
-        ca: CA certificate file; None without TLS.
-        username: of the API.
-        password: of the API.
-    """
-
-    cluster: PgCluster
-    port: int
-    ca: str | None
-    username: str
-    password: str
-
-    def client(self, host: str, deadline: str = "patroni.request") -> Actions:
-        """Return a client of one member whose calls may take as long as a deadline."""
-        return Actions(
-            host,
-            self.port,
-            ca=self.ca,
-            username=self.username,
-            password=self.password,
-            timeout=DEADLINES[deadline],
-        )
-
-
-def access(cluster: PgCluster, key: str | Path, ca: str | Path) -> Access:
-    """Return how a cluster's members are reached.
-
-    Args:
-        cluster: as the inventory declares it.
-        key: file of the deployment's key, for a password that the inventory leaves open.
-        ca: file of the CA's certificate on the admin node.
-
-    Raises:
-        PillarError: this machine is no admin node.
-    """
-    from pigsty.pillar.pgsql import patroni_password
-    from pigsty.pillar.site import Site
-
-    params = cluster.vars
-    return Access(
-        cluster=cluster,
-        port=int(params["patroni_port"]),
-        ca=CA if params["patroni_ssl_enabled"] else None,
-        username=str(params["patroni_username"]),
-        password=patroni_password(cluster, Site.read(key, ca)),
-    )
 
 
 def look(to: Access) -> Snapshot:

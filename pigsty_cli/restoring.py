@@ -11,7 +11,7 @@ from pigsty import backups
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError, PigstyError
 from pigsty.topology import PgCluster
-from pigsty_cli import deployment, exitcodes, lock, operating, remote
+from pigsty_cli import access, deployment, exitcodes, lock, remote
 from pigsty_cli.commands.pgsql_backup import declared, leader, ticker
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError, Refused, UsageError
@@ -88,7 +88,7 @@ class Restore:
             CliError: a step failed; the text says what state that leaves.
         """
         others = [member.ip for member in self.cluster.members if member.ip != self.host]
-        to = operating.access(self.cluster, KEY, CA)
+        to = access.of(self.cluster, KEY, CA)
         step = "pause"
         try:
             if not again:
@@ -159,7 +159,7 @@ class Restore:
         own = backup.wal_begin[:8] or "0"
         return "current" if self.timeline == str(int(own, 16)) else self.timeline
 
-    def _pause(self, to: operating.Access, hosts: Sequence[str]) -> None:
+    def _pause(self, to: access.Access, hosts: Sequence[str]) -> None:
         to.client(self.host).pause(True)
         self._await(
             lambda: all(to.client(host).status().paused for host in hosts),
@@ -167,16 +167,16 @@ class Restore:
             "every Patroni knows of the pause",
         )
 
-    def _follow(self, to: operating.Access, host: str) -> None:
+    def _follow(self, to: access.Access, host: str) -> None:
         what = f"{host} follows"
         self._await(lambda: self._follows(to, host), "restore.replica", what)
         message(what)
 
-    def _resumed(self, to: operating.Access) -> bool:
+    def _resumed(self, to: access.Access) -> bool:
         to.client(self.host).pause(False)
         return True
 
-    def _follows(self, to: operating.Access, host: str) -> bool:
+    def _follows(self, to: access.Access, host: str) -> bool:
         status = to.client(host).status()
         return status.running and status.replication == "streaming"
 

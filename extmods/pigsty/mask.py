@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from pigsty.catalogue import Catalogue, load
-from pigsty.inventory import Inventory
 from pigsty.pillar.site import Site
+from pigsty.shape import Inventory
 
 MASK = "********"
 #: A key of this form holds a secret, whoever made it.

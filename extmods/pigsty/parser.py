@@ -10,8 +10,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from pigsty import catalogue as catalogue_module
 from pigsty.errors import InventoryError
 from pigsty.findings import Finding
-from pigsty.inventory import Group, Host, Inventory, Variable
 from pigsty.reader import MAX_DEPTH, Lines, Reader, compose, join, line_of, too_deep
+from pigsty.shape import Group, Host, Inventory, Variable
 from pigsty.types import NULLS, of_number
 
 _GROUP_KEYS = ("hosts", "vars", "children")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pigsty import inventory as inventory_module
-from pigsty.inventory import Inventory
+from pigsty.shape import Inventory
 from pigsty.variables import Deployment, HostVars
 
 

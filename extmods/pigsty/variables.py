@@ -12,7 +12,7 @@ from typing import Any
 from pigsty import catalogue as catalogue_module
 from pigsty.catalogue import Parameter
 from pigsty.errors import TemplateError
-from pigsty.inventory import Inventory, Variable
+from pigsty.shape import Inventory, Variable
 from pigsty.template import needs_rendering, render
 from pigsty.tokens import has_token, substitute
 from pigsty.types import coerce, of_number

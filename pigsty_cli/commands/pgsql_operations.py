@@ -210,12 +210,12 @@ def _operate(
     """Look, decide, tell, ask, do."""
     from pigsty.render import services
     from pigsty.targets import TargetError, nearest
-    from pigsty_cli import deployment, operating
+    from pigsty_cli import access, deployment, operating
 
     topology = deployment.load(find(inventory))
     if cluster not in topology.pg_clusters:
         raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
-    to = operating.access(topology.pg_clusters[cluster], KEY, CA)
+    to = access.of(topology.pg_clusters[cluster], KEY, CA)
     own = tuple(member.ip for member in to.cluster.members)
     carriers = services.providers(topology, to.cluster) or own
     seen = operating.look(to)

@@ -12,8 +12,8 @@ from typing import Any
 from pigsty.catalogue import Catalogue, Parameter
 from pigsty.errors import InventoryError
 from pigsty.findings import Finding, Severity
-from pigsty.inventory import Group, Host, Variable
 from pigsty.rules.scalars import is_number
+from pigsty.shape import Group, Host, Variable
 from pigsty.topology import Node, Topology
 
 

@@ -12,7 +12,7 @@ import pytest
 from pigsty import deadlines
 from pigsty.clients.patroni import Cluster, Member, Status
 from pigsty.errors import ClientError
-from pigsty_cli import exitcodes, inventories, operating, saltapi
+from pigsty_cli import access, exitcodes, inventories, operating, saltapi
 from pigsty_cli.commands import pgsql_operations
 from pigsty_cli.main import run
 from pigsty_cli.saltapi import Published, SaltError
@@ -173,7 +173,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, salt: type[Salt]) -> 
     monkeypatch.setattr(pgsql_operations, "CA", str(tmp_path / "ca"))
     made = World()
     fake = type("Fake", (Fake,), {"world": made})
-    monkeypatch.setattr(operating, "Actions", fake)
+    monkeypatch.setattr(access, "Actions", fake)
     monkeypatch.setattr(operating, "Patroni", fake)
     monkeypatch.setattr(deadlines, "POLL_SECONDS", 0.001)
     return made

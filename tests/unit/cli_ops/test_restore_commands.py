@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pigsty.clients.patroni import Status
-from pigsty_cli import deployment, exitcodes, lock, operating, remote, restoring, saltapi
+from pigsty_cli import access, deployment, exitcodes, lock, remote, restoring, saltapi
 from pigsty_cli.errors import CliError
 from pigsty_cli.main import run
 
@@ -93,7 +93,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(deployment, "live_members", lambda _: {"pg-test": rows})
     monkeypatch.setattr(remote, "call", found.call)
     monkeypatch.setattr(remote, "refresh", lambda *_: None)
-    monkeypatch.setattr(operating, "access", lambda *_: found)
+    monkeypatch.setattr(access, "of", lambda *_: found)
     monkeypatch.setattr(restoring, "Master", Master)
     monkeypatch.setattr(saltapi, "Master", Master)
     monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (tmp_path / "apply.lock",))

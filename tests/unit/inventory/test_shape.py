@@ -10,7 +10,7 @@ import pytest
 
 from pigsty import inventory
 from pigsty.errors import InventoryError
-from pigsty.inventory import Inventory
+from pigsty.shape import Inventory
 
 
 def read(text: str) -> Inventory:
