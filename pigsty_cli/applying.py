@@ -13,6 +13,7 @@ from pigsty import returns
 from pigsty.clients import extmods
 from pigsty.deadlines import DEADLINES
 from pigsty.returns import HostResult
+from pigsty.scope import KEY
 from pigsty.targets import Job, jobs
 from pigsty.topology import Topology
 from pigsty_cli.jobs import Bus, Display, Follower
@@ -25,8 +26,6 @@ EXECUTOR = "pigsty_progress"
 PRESENCE = ("saltutil.is_running", "pigsty_extmods.fingerprint")
 #: Where this master's modules are: the core package is a neighbour of the folders of each kind.
 EXTMODS = Path(pigsty.__file__).resolve().parents[1]
-#: Key of the pillar that holds the names of the objects that alone are meant, by kind.
-ONLY = "pigsty_only"
 _SYNC = ("saltutil.sync_all", "saltutil.refresh_modules")
 #: Copy what is new, and only then let the minion's main process read it, waiting until it has.
 _SYNC_ARGUMENTS = [
@@ -93,7 +92,7 @@ class Plan:
         """Return the keywords of the state runs."""
         keywords: dict[str, Any] = {"test": True} if self.test else {}
         if self.only:
-            keywords["pillar"] = {ONLY: {kind: list(names) for kind, names in self.only.items()}}
+            keywords["pillar"] = {KEY: {kind: list(names) for kind, names in self.only.items()}}
         return keywords
 
 

@@ -74,7 +74,7 @@ def carry_out(
     output: str,
     *,
     test: bool,
-    only: Callable[[PgCluster], Mapping[str, Sequence[str]]] | None = None,
+    only: Callable[[Topology, PgCluster], Mapping[str, Sequence[str]]] | None = None,
 ) -> int:
     """Carry out one aspect of a cluster, with pillars made anew.
 
@@ -88,8 +88,8 @@ def carry_out(
         what: what runs, as a person would type it.
         output: ``table``, ``json`` or ``yaml``.
         test: only look.
-        only: says which objects alone are meant, as names by kind; no secrets, it travels in the
-            job. States find it as the pillar's key ``pigsty_only``.
+        only: says which objects alone are meant, as names by kind (:mod:`pigsty.scope`); no
+            secrets, it travels in the job.
 
     Returns:
         The exit code: 0 when all is well, 1 when it failed everywhere, 3 when in part.
@@ -112,4 +112,8 @@ def carry_out(
     hosts = tuple(host for host in topology.nodes if host in meant)
     if not hosts:
         raise Refused(f"no host carries this for {cluster}: nothing to do")
-    return run(Plan(topology, hosts, (), test, work, only(declared) if only else {}), what, output)
+    return run(
+        Plan(topology, hosts, (), test, work, only(topology, declared) if only else {}),
+        what,
+        output,
+    )

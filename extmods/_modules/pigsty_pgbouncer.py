@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from pigsty.render import pgbouncer
 from pigsty.render.files import File
 from pigsty.render.pglayout import GROUP
+from pigsty.scope import KEY, Scope
 
 __virtualname__ = "pigsty_pgbouncer"
 
@@ -22,6 +24,8 @@ def __virtual__() -> str:
 def files() -> list[File]:
     """Return PgBouncer's files as they shall be; its HBA rules follow the member's live role.
 
+    A run that is about some objects alone (:mod:`pigsty.scope`) leaves the rest as it is.
+
     CLI Example: called by states.
     """
     spec = __pillar__["pigsty"]["pgsql"]
@@ -31,13 +35,30 @@ def files() -> list[File]:
     def own(name: str, contents: str, secret: bool = False) -> File:
         return File(f"{folder}/{name}", contents, "0640", user, GROUP, secret)
 
+    scope = Scope.of(__pillar__.get(KEY))
     return [
-        own("pgbouncer.ini", texts["ini"]),
-        own("database.txt", texts["databases"]),
-        own("useropts.txt", texts["useropts"]),
-        own("userlist.txt", texts["userlist"], secret=True),
-        __salt__["pigsty_hba.file"]("pgbouncer", f"{folder}/pgb_hba.conf"),
+        _within(own("pgbouncer.ini", texts["ini"]), scope.settings),
+        _within(own("database.txt", texts["databases"]), scope.databases),
+        _within(own("useropts.txt", texts["useropts"]), scope.users),
+        _within(own("userlist.txt", texts["userlist"], secret=True), scope.users),
+        _within(__salt__["pigsty_hba.file"]("pgbouncer", f"{folder}/pgb_hba.conf"), scope.hba),
     ]
+
+
+def _within(file: File, meant: frozenset[str] | bool | None) -> File:
+    """Return a file with what is meant as declared, and the rest as it is.
+
+    Args:
+        file: as declared.
+        meant: names of the objects in it that are meant; True or None: all of it.
+    """
+    if meant is True or meant is None:
+        return file
+    present = __salt__["pigsty_file.read"](file.path)
+    if present is None:
+        return file
+    contents = pgbouncer.merged(present, file.contents or "", meant) if meant else present
+    return dataclasses.replace(file, contents=contents)
 
 
 def need(unit: str, pid: int, wanted: list[File]) -> str:

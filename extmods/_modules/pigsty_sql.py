@@ -10,6 +10,7 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty.clients.patroni import Patroni
 from pigsty.errors import ClientError, PigstyError
+from pigsty.scope import KEY, Scope
 from pigsty.sql import baseline
 from pigsty.sql.baseline import BaselineError
 from pigsty.sql.converge import converge
@@ -55,7 +56,8 @@ def objects(test: bool = False) -> dict[str, Any]:
     spec = __pillar__["pigsty"]["pgsql"]
     try:
         wanted = load(spec["objects"])
-        outcome = converge(wanted, _server(), _baseline, leads=_leads, test=test)
+        scope = Scope.of(__pillar__.get(KEY))
+        outcome = converge(wanted, _server(), _baseline, leads=_leads, test=test, scope=scope)
     except Unreachable as error:
         # A replica that still copies its data is silent too, and it's not its business anyway.
         leader = _leader()
@@ -137,7 +139,4 @@ def _leads() -> bool:
 
 
 def _patroni() -> Patroni:
-    spec = __pillar__["pigsty"]["pgsql"]
-    params = spec["params"]
-    ca = f"{spec['certificates']}/ca.crt" if params["patroni_ssl_enabled"] else None
-    return Patroni(spec["ip"], int(params["patroni_port"]), ca=ca)
+    return Patroni.of_pillar(__pillar__["pigsty"]["pgsql"])

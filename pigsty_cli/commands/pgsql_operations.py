@@ -284,14 +284,18 @@ def _data(plan: Plan, *, test: bool) -> dict[str, Any]:
     }
 
 
-def confirm(cluster: str) -> None:
-    """Ask for the cluster's name.
+def confirm(name: str, kind: str = "cluster") -> None:
+    """Ask for the name of what is about to suffer.
+
+    Args:
+        name: its name.
+        kind: what it is.
 
     Raises:
         Refused: another name was typed, or nobody is there to type one.
     """
     if not sys.stdin.isatty():
-        raise Refused("nobody is here to type the cluster's name: say --yes if it is meant")
-    typed = click.prompt(f"Type {cluster} to go on", default="", show_default=False, err=True)
-    if typed.strip() != cluster:
-        raise Refused(f"{typed.strip()!r} is not {cluster}: nothing was done")
+        raise Refused(f"nobody is here to type the {kind}'s name: say --yes if it is meant")
+    typed = click.prompt(f"Type {name} to go on", default="", show_default=False, err=True)
+    if typed.strip() != name:
+        raise Refused(f"{typed.strip()!r} is not {name}: nothing was done")

@@ -15,6 +15,7 @@ EPILOG = """\b
 Examples:
   pigsty validate                     the inventory of this machine
   pigsty validate pigsty.yml
+  pigsty validate --show hba          the access rules of every cluster, as rendered
   pigsty validate -o json pigsty.yml | jq '.[] | select(.severity == "error")'
 \b
 Exit codes: 0 without errors (warnings are allowed), 1 with errors, 2 no such file."""
@@ -25,10 +26,18 @@ KINDS = {"error": ("ERROR", "red"), "warning": ("WARNING", "yellow")}
 
 @click.command(epilog=EPILOG)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--show",
+    "wanted",
+    type=click.Choice(("hba",)),
+    help="Print what it renders to instead: hba, the access rules by declared roles.",
+)
 @inventory_option
 @output_option
 @click.pass_context
-def command(ctx: click.Context, file: Path | None, inventory: str | None, output: str) -> None:
+def command(
+    ctx: click.Context, file: Path | None, wanted: str | None, inventory: str | None, output: str
+) -> None:
     """Check an inventory and print every error and warning, with line and fix.
 
     FILE is an inventory; by default /etc/pigsty/pigsty.yml, else ./pigsty.yml.
@@ -37,6 +46,10 @@ def command(ctx: click.Context, file: Path | None, inventory: str | None, output
 
     path = find(file or inventory)
     findings = validate(path)
+    if wanted and not has_errors(findings):
+        show_hba(path, output)
+        message(summary(path, findings))
+        ctx.exit(exitcodes.OK)
     show(path, findings, output)
     ctx.exit(exitcodes.FAILED if has_errors(findings) else exitcodes.OK)
 
@@ -57,6 +70,18 @@ def show(path: Path, findings: tuple[Finding, ...], fmt: str) -> None:
                 if finding.severity == kind:
                     click.echo(f"{click.style(heading, fg=colour)} {text(path, finding)}")
     message(summary(path, findings))
+
+
+def show_hba(path: Path, fmt: str) -> None:
+    """Print the access rules of every member of every cluster, by declared roles."""
+    from pigsty.render import hba_view
+    from pigsty_cli import deployment
+    from pigsty_cli.commands.pgsql_objects import emit_rules
+
+    topology = deployment.load(path)
+    rows = (r for cluster in topology.pg_clusters.values()
+            for r in hba_view.rows(topology, cluster, {}))  # fmt: skip
+    emit_rules(rows, fmt)
 
 
 def text(path: Path, finding: Finding) -> str:

@@ -28,7 +28,7 @@ from typing import Any
 from pigsty.errors import PillarError
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
-from pigsty.render import hba, pgbackrest, pgbouncer, services
+from pigsty.render import hba_view, pgbackrest, pgbouncer, services
 from pigsty.sql import desired, passwords
 from pigsty.topology import Node, PgCluster, PgInstance, Topology
 
@@ -118,7 +118,10 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             "main": main,
             "programs": str(data["pg_home"]).replace("$v", str(version)),
         },
-        "hba": _hba(topology, cluster, node),
+        "hba": {
+            "offline_query": bool(node.vars["pg_offline_query"]),
+            **hba_view.compiled(topology, cluster, node),
+        },
         "instance": member.name,
         "ip": member.ip,
         "objects": objects,
@@ -250,30 +253,6 @@ def _tags(topology: Topology, member: PgInstance) -> dict[str, Any]:
     if member.role != "primary" and upstream is not None and upstream.cluster == member.cluster:
         tags["replicatefrom"] = upstream.name
     return tags
-
-
-def _hba(topology: Topology, cluster: PgCluster, node: Node) -> dict[str, Any]:
-    params = node.vars
-    context = hba.Context(
-        users={
-            "dbsu": params["pg_dbsu"],
-            "repl": params["pg_replication_username"],
-            "monitor": params["pg_monitor_username"],
-            "admin": params["pg_admin_username"],
-        },
-        admin=topology.admin_ip,
-        infra=tuple(infra.ip for infra in topology.infra),
-        cluster=tuple(member.ip for member in cluster.members),
-        intranet=tuple(params["node_firewall_intranet"] or []),
-        password=params["pg_pwd_enc"],
-    )
-    postgres = [*(params["pg_default_hba_rules"] or []), *(params["pg_hba_rules"] or [])]
-    pooler = [*(params["pgb_default_hba_rules"] or []), *(params["pgb_hba_rules"] or [])]
-    return {
-        "offline_query": bool(params["pg_offline_query"]),
-        "pgbouncer": hba.compile_rules(pooler, context, pgbouncer=True),
-        "postgres": hba.compile_rules(postgres, context),
-    }
 
 
 def _pgbouncer(node: Node, objects: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

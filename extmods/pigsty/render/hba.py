@@ -104,7 +104,7 @@ def compile_rules(
             "title": " ".join(str(rule.get("title") or "").split()),
             "lines": _lines(rule, context, pgbouncer),
         }
-        for rule in sorted(rules, key=_order)
+        for rule in sorted(rules, key=order)
     ]
 
 
@@ -138,9 +138,10 @@ def render(rules: Sequence[Mapping[str, Any]], roles: frozenset[str]) -> str:
     return "\n".join(text)
 
 
-def _order(rule: Mapping[str, Any]) -> tuple[bool, int]:
-    order = rule.get("order")
-    return (order is None, int(order) if order is not None else 0)
+def order(rule: Mapping[str, Any]) -> tuple[bool, int]:
+    """Return what a rule of the inventory is sorted by: those with an ``order`` come first."""
+    given = rule.get("order")
+    return (given is None, int(given) if given is not None else 0)
 
 
 def _role(rule: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ RESTART_ONLY = (
     "logfile",
     "pidfile",
 )
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _KEY = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -158,11 +159,38 @@ def userlist(logins: Iterable[Login]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def merged(present: str, declared: str, names: Container[str]) -> str:
+    """Return a list of databases or users in which some are as declared, the others as they are.
+
+    Args:
+        present: the text of ``database.txt``, ``useropts.txt`` or ``userlist.txt`` as it is.
+        declared: as all of them are declared; its order counts.
+        names: those that become as declared.
+    """
+    have = {_name(line): line for line in present.splitlines() if _name(line)}
+    want = {_name(line): line for line in declared.splitlines() if _name(line)}
+    found = [line for line in declared.splitlines() if not _name(line)]
+    for name, line in want.items():
+        if name in names:
+            found.append(line)
+        elif name in have:
+            found.append(have[name])
+    found += [line for name, line in have.items() if name not in want and name not in names]
+    return "\n".join(found) + "\n"
+
+
 def restart_only(text: str) -> dict[str, str]:
     """Return those settings of an ini text that a reload doesn't bring into effect."""
     pairs = (line.partition("=") for line in text.splitlines() if not line.startswith(";"))
     found = {key.strip(): value.strip() for key, equals, value in pairs if equals}
     return {key: found[key] for key in RESTART_ONLY if key in found}
+
+
+def _name(line: str) -> str:
+    """Return whose line it is, "" for a comment."""
+    if match := _QUOTED.match(line):
+        return match[1].replace('""', '"')
+    return "" if line.startswith(";") else line.partition("=")[0].strip()
 
 
 def _lookup(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from psycopg.sql import SQL
 
 from pigsty.deadlines import wait_until
 from pigsty.errors import PigstyError
+from pigsty.scope import ALL, Scope
 from pigsty.sql import diff, snapshot
 from pigsty.sql import statements as sql
 from pigsty.sql.baseline import BaselineError
@@ -67,6 +68,7 @@ def converge(
     leads: Callable[[], bool] = lambda: True,
     test: bool = False,
     today: date | None = None,
+    scope: Scope = ALL,
 ) -> Outcome:
     """Make the objects of the local server's cluster what is declared.
 
@@ -78,12 +80,13 @@ def converge(
             leads. A primary that was cut off from the others doesn't know yet that it lost.
         test: look only.
         today: the day from which ``expire_in`` counts, by default this one in UTC.
+        scope: which objects alone are meant; the others stay as they are.
 
     Raises:
         Unreachable: the server doesn't answer.
         DeadlineExceeded: another run holds the lock.
     """
-    run = _Run(wanted, server, baseline, leads, today or datetime.now(UTC).date())
+    run = _Run(wanted, server, baseline, leads, today or datetime.now(UTC).date(), scope)
     with closing(run.connect(MAINTENANCE)) as main:
         if _one(main, "SELECT pg_is_in_recovery()"):
             return Outcome(standby=True)
@@ -99,6 +102,7 @@ class _Run:
     baseline: Baseline
     leads: Callable[[], bool]
     today: date
+    scope: Scope
     done: list[Change] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -125,6 +129,8 @@ class _Run:
     def write_all(self, main: _Connection, changes: Iterable[Change]) -> None:
         """Write, and read back."""
         self.write(main, changes)
+        # What was made anew is not made anew again.
+        self.scope = replace(self.scope, recreate=frozenset())
         left = self.remaining(main)
         # What could only be seen now: the contents of a database that was closed before.
         planned = {change.object for change in changes}
@@ -147,12 +153,13 @@ class _Run:
     # Reading.
 
     def plan(self, main: _Connection) -> Plan:
-        return diff.plan(self.wanted, self.read(main), self.today)
+        return diff.plan(self.wanted, self.read(main), self.today, self.scope)
 
     def read(self, main: _Connection) -> Actual:
-        absent = [name for name, role in self.wanted.roles.items() if role.absent]
+        roles = self.wanted.roles.items()
+        absent = [name for name, role in roles if role.absent and self.scope.user(name)]
         actual = snapshot.cluster(_one(main, snapshot.CLUSTER, absent))
-        names = diff.to_read(self.wanted, actual)
+        names = diff.to_read(self.wanted, actual, self.scope)
         query = snapshot.CONTENTS_AND_LOOKUP if self.wanted.auth_query else snapshot.CONTENTS
 
         def contents(database: str) -> Contents | None:

@@ -86,15 +86,18 @@ def template_of(want: WantedDatabase, actual: Actual) -> str:
     return TEMPLATE if same else "template0"
 
 
-def why_not(want: WantedDatabase, wanted: Wanted, actual: Actual) -> str:
+def why_not(
+    want: WantedDatabase, wanted: Wanted, actual: Actual, doomed: Database | None = None
+) -> str:
     """Return why nothing can be done for a declared database, or "" if something can."""
     exists = want.name in actual.databases
     if reason := names.why_not(want.name, "database"):
         return reason
-    if want.state == "recreate":
-        return "state recreate needs a confirmation, which a state can't ask for"
-    if want.state == "absent":
-        return "is PostgreSQL's own and can't be dropped" if want.name in _SYSTEM else ""
+    if want.absent or doomed:
+        if want.name in _SYSTEM:
+            return "is PostgreSQL's own and can't be dropped"
+        if want.absent:
+            return "is declared absent and can't be made anew" if doomed else ""
     if exists and actual.databases[want.name].connlimit == INVALID:
         return "is what an interrupted DROP DATABASE left, and can only be dropped"
     if not roles.known(want.owner, wanted, actual):
@@ -115,24 +118,42 @@ def why_not(want: WantedDatabase, wanted: Wanted, actual: Actual) -> str:
     return ""
 
 
-def diff(want: WantedDatabase, wanted: Wanted, actual: Actual) -> Iterator[Step]:
-    """Yield the steps for one managed database, its contents not included."""
+def diff(
+    want: WantedDatabase, wanted: Wanted, actual: Actual, doomed: Database | None = None
+) -> Iterator[Step]:
+    """Yield the steps for one managed database, its contents not included.
+
+    Args:
+        want: the declared database.
+        wanted: everything that is declared.
+        actual: everything that exists.
+        doomed: what exists of it, and is to be replaced by a new one; not in ``actual`` then.
+    """
     about = Object("database", want.name)
     have = actual.databases.get(want.name)
-    if reason := why_not(want, wanted, actual):
+    if reason := why_not(want, wanted, actual, doomed):
         yield Refusal(about, reason)
-    elif want.state == "absent":
+    elif want.absent:
         if have is not None:
             yield from _drop(about, have)
     elif have is None:
-        yield from _create(about, want, wanted, actual)
+        yield from _create(about, want, wanted, actual, doomed)
     else:
+        if want.state == "recreate":
+            yield Note(
+                f"database {want.name} is kept: only `pigsty pgsql db CLUSTER {want.name} "
+                "--recreate` makes it anew, as it asks first"
+            )
         yield from _creation_notes(want, have)
         yield from _attributes(about, want, have, wanted, actual)
 
 
 def _create(
-    about: Object, want: WantedDatabase, wanted: Wanted, actual: Actual
+    about: Object,
+    want: WantedDatabase,
+    wanted: Wanted,
+    actual: Actual,
+    doomed: Database | None,
 ) -> Iterator[Change]:
     options = dict(want.creation)
     options["template"] = template_of(want, actual)
@@ -143,8 +164,13 @@ def _create(
     shown = ", ".join(
         f"{key} {value}" for key, value in sorted(options.items()) if usual.get(key) != value
     )
-    creating = sql.create_database(want.name, options, want.is_template)
-    yield Change(about, CREATED, None, shown, (creating,), alone=True)
+    if doomed:
+        # The new one is made first: what can't be made doesn't cost the old one.
+        replacing = sql.replace_database(want.name, options, want.is_template, doomed.template)
+        yield Change(about, "recreated", "all its data", shown, replacing, alone=True)
+    else:
+        creating = sql.create_database(want.name, options, want.is_template)
+        yield Change(about, CREATED, None, shown, (creating,), alone=True)
     new = Database(
         name=want.name,
         oid=0,

@@ -38,6 +38,8 @@ SYSTEM = {
     "pg_admin_username": ("dbuser_dba", "pg_admin_password"),
     "pg_monitor_username": ("dbuser_monitor", "pg_monitor_password"),
 }
+#: Databases of every cluster, of which the contents are looked after.
+CONTENTS = ("postgres", "template1")
 #: Attributes of a role and their defaults.
 ATTRIBUTES = {
     "login": True,
@@ -107,17 +109,14 @@ def pillar(topology: Topology, node: Node, site: Site) -> dict[str, Any]:
         PillarError: an object has no name, or a default privilege can't be understood.
     """
     cluster = topology.pg_instances[node.ip].cluster
-    members = topology.pg_clusters[cluster]
-    values = members.vars
-    # What the host itself declares does not matter: the cluster's view is the declared primary's.
-    declared = (members.primary or members.members[0]).node.declared
-    names = {param: str(values.get(param) or default) for param, (default, _) in SYSTEM.items()}
+    values = topology.pg_clusters[cluster].vars
+    names = _system_names(values)
     secrets = {
         names[param]: passwords.password(topology, cluster, site, of)
         for param, (_, of) in SYSTEM.items()
     }
     method = str(values.get("pg_pwd_enc") or "scram-sha-256")
-    roles = _roles(values, names, "pg_default_roles" in declared)
+    roles = _declared_roles(topology, cluster)
     for name, role in roles.items():
         plain = secrets.get(name) or role.pop("password", "")
         if plain:
@@ -136,6 +135,30 @@ def pillar(topology: Topology, node: Node, site: Site) -> dict[str, Any]:
         ),
         "databases": _databases(values.get("pg_databases") or ()),
     }
+
+
+def names(topology: Topology, cluster: str) -> dict[str, tuple[str, ...]]:
+    """Return the names of a cluster's declared ``users`` (roles all) and ``databases``.
+
+    Raises:
+        PillarError: an object has no name.
+    """
+    databases = _databases(topology.pg_clusters[cluster].vars.get("pg_databases") or ())
+    return {
+        "users": tuple(_declared_roles(topology, cluster)),
+        "databases": tuple(dict.fromkeys([entry["name"] for entry in databases] + [*CONTENTS])),
+    }
+
+
+def _system_names(values: Mapping[str, Any]) -> dict[str, str]:
+    return {param: str(values.get(param) or default) for param, (default, _) in SYSTEM.items()}
+
+
+def _declared_roles(topology: Topology, cluster: str) -> dict[str, dict[str, Any]]:
+    members = topology.pg_clusters[cluster]
+    # What the host itself declares does not matter: the cluster's view is the declared primary's.
+    declared = (members.primary or members.members[0]).node.declared
+    return _roles(members.vars, _system_names(members.vars), "pg_default_roles" in declared)
 
 
 def _roles(

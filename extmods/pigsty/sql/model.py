@@ -200,6 +200,11 @@ class WantedDatabase:
     state: str = "create"
     managed: bool = True
 
+    @property
+    def absent(self) -> bool:
+        """Whether the database shall not exist."""
+        return self.state == "absent"
+
 
 @dataclass(frozen=True, slots=True)
 class DefaultPrivilege:

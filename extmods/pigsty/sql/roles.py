@@ -19,6 +19,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from psycopg.sql import Composed
 
+from pigsty.scope import ALL, Scope
 from pigsty.sql import names, settings
 from pigsty.sql import statements as sql
 from pigsty.sql.change import Change, Refusal, Step
@@ -29,16 +30,17 @@ GRANT_OPTIONS = 16
 _SET_BY_US = "inventory"
 
 
-def diff(wanted: Wanted, actual: Actual, today: date) -> Iterator[Step]:
+def diff(wanted: Wanted, actual: Actual, today: date, scope: Scope = ALL) -> Iterator[Step]:
     """Yield the steps for all roles: each after the roles that it is a member of.
 
     Args:
         wanted: what is declared.
         actual: what exists.
         today: the day from which ``expire_in`` counts.
+        scope: which roles alone are meant.
     """
     refused: set[str] = set()
-    for name in _order(wanted.roles):
+    for name in filter(scope.user, _order(wanted.roles)):
         declared = wanted.roles[name]
         about = Object("role", name)
         if reason := _why_not(declared, wanted, actual, refused):

@@ -83,6 +83,8 @@ _CREATION: Mapping[str, LiteralString] = {
 _NAMES = frozenset({"template", "tablespace", "owner"})
 #: The first release in which GRANT of a role takes INHERIT and SET.
 _GRANT_OPTIONS = 16
+#: So many bytes of a database's name stand in that of its successor while both exist.
+_NAME_PART = 48
 
 
 def _grantee(name: str) -> Composable:
@@ -194,6 +196,24 @@ def create_database(name: str, options: Mapping[str, str], is_template: bool) ->
     if is_template:
         parts.append(SQL("IS_TEMPLATE = true"))
     return SQL("CREATE DATABASE {} WITH {}").format(Identifier(name), SQL(" ").join(parts))
+
+
+def replace_database(
+    name: str, options: Mapping[str, str], is_template: bool, was_template: bool
+) -> tuple[Composed, ...]:
+    """Make a database beside the one of its name, drop that one, and take its name."""
+    made = f"{name.encode()[:_NAME_PART].decode(errors='ignore')}~new"
+    dropping = SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+    opened = (database_flag(name, "is_template", False),) if was_template else ()
+    return (
+        # What an earlier attempt left.
+        dropping.format(Identifier(made)),
+        create_database(made, options, False),
+        *opened,
+        dropping.format(Identifier(name)),
+        SQL("ALTER DATABASE {} RENAME TO {}").format(Identifier(made), Identifier(name)),
+        *((database_flag(name, "is_template", True),) if is_template else ()),
+    )
 
 
 def drop_role(name: str) -> Composed:

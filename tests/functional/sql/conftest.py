@@ -19,6 +19,7 @@ import pytest
 
 from pigsty import catalogue
 from pigsty.pillar.site import Site
+from pigsty.scope import Scope
 from pigsty.sql import baseline, converge, desired, wanted
 from pigsty.sql.session import Server
 
@@ -194,12 +195,14 @@ def inventory():
 def run(instance, inventory, pillar):
     """Converge the instance to the inventory as it is at that moment."""
 
-    def _run(*, test=False, today=TODAY, files=None):
+    def _run(*, test=False, today=TODAY, files=None, only=None):
         def fill(server, database, file):
             baseline.run(server, database, files / file, str(instance.bin / "psql"))
 
         declared = wanted.load(pillar(**inventory))
-        return converge.converge(declared, instance.server, fill, test=test, today=today)
+        return converge.converge(
+            declared, instance.server, fill, test=test, today=today, scope=Scope.of(only)
+        )
 
     return _run
 
@@ -214,7 +217,10 @@ def settle(run):
         assert done.failures == {}
         assert looked.changes == done.changes, "test mode tells other changes than a real run"
         assert looked.failures == {}
-        again = run(**options)
+        # What was made anew is not made anew again.
+        only = {kind: of for kind, of in (options.pop("only", None) or {}).items()
+                if kind != "recreate"}  # fmt: skip
+        again = run(only=only, **options)
         assert (again.changes, again.failures) == ({}, {})
         return done.changes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from declared import database
+from declared import database, user
 
 TODAY = date(2026, 1, 1)
 
@@ -235,3 +235,46 @@ def test_baseline_is_not_run_on_somebody_elses_database(instance, inventory, run
 
 
 # Bad input and faults.
+
+
+def test_database_alone_and_user_alone(instance, inventory, settle):
+    settle()
+    user(inventory, "app")["connlimit"] = 3
+    database(inventory, "shop")["connlimit"] = 7
+    inventory["pg_users"].append({"name": "late"})
+    changes = settle(only={"databases": ["shop"]})
+    assert set(changes) == {"database shop"}
+    assert set(settle(only={"users": ["app"]})) == {"role app"}
+    assert set(settle()) == {"role late"}
+
+
+def test_database_is_made_anew(instance, inventory, settle):
+    database(inventory, "shop")["schemas"] = ["app"]
+    settle()
+    instance.query("CREATE TABLE app.item (id int)", database="shop")
+    [(old,)] = instance.query("SELECT oid FROM pg_database WHERE datname = 'shop'")
+    changes = settle(only={"databases": ["shop"], "recreate": ["shop"]})
+    assert changes["database shop"]["recreated"]["old"] == "all its data"
+    [(new,)] = instance.query("SELECT oid FROM pg_database WHERE datname = 'shop'")
+    assert new != old
+    assert instance.query("SELECT to_regclass('app.item')", database="shop") == [(None,)]
+    assert settle() == {}
+    assert instance.query("SELECT datname FROM pg_database WHERE datname LIKE '%~%'") == []
+
+
+def test_database_that_can_not_be_made_anew_stays(instance, inventory, settle, run):
+    settle()
+    instance.query("CREATE TABLE kept ()", database="shop")
+    database(inventory, "shop").update(locale="no_SUCH.locale", template="template0")
+    done = run(only={"databases": ["shop"], "recreate": ["shop"]})
+    assert "locale" in done.failures["database shop"]
+    assert instance.query("SELECT to_regclass('kept')::text", database="shop") == [("kept",)]
+
+
+def test_the_inventory_alone_makes_nothing_anew(instance, inventory, settle, run):
+    settle()
+    instance.query("CREATE TABLE kept ()", database="shop")
+    database(inventory, "shop")["state"] = "recreate"
+    assert settle() == {}
+    assert "--recreate" in run().notes[0]
+    assert instance.query("SELECT to_regclass('kept')::text", database="shop") == [("kept",)]

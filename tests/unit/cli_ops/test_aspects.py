@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_salt import META, ONE, THREE, TWO
-from fake_salt import Master as FakeMaster
 
 from pigsty import topology
 from pigsty.targets import Job, TargetError
-from pigsty_cli import aspects, exitcodes, history, inventories, lock, saltapi
+from pigsty_cli import aspects, exitcodes, history, inventories, lock
 from pigsty_cli.errors import Refused
 
 ROOT = Path(__file__).resolve().parents[3]
 SANDBOX = ROOT / "pillar/inventory/sandbox.yml"
 STATES = ROOT / "states/pgsql"
-CHANGED = {
-    "x": {
-        "result": True,
-        "changes": {"role test": {"comment": {"old": "a", "new": "b"}}},
-        "__id__": "pgsql-objects",
-        "__sls__": "pgsql.objects",
-    }
-}
 
 
-class Master(FakeMaster):
-    def __enter__(self) -> Master:
-        return self
-
-    def __exit__(self, *_exc: object) -> None: ...
-
-
-@pytest.fixture
-def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
-    file = tmp_path / "pigsty.yml"
-    file.write_text(SANDBOX.read_text(encoding="utf-8"), encoding="utf-8")
-    fake = Master(pgsql_objects=CHANGED)
-    monkeypatch.setattr(inventories, "PLACES", (file,))
-    monkeypatch.setattr(saltapi, "Master", lambda: fake)
-    monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (tmp_path / "apply.lock",))
-    monkeypatch.setattr(history.read, "__defaults__", (tmp_path / "applies.json",))
-    return fake  # type: ignore[return-value]
-
-
-def test_an_aspect_runs_its_states_on_the_members_alone(master: Master) -> None:
+def test_an_aspect_runs_its_states_on_the_members_alone(master: Any) -> None:
     where = aspects.members("pgsql.objects", "pgsql.pgbouncer")
     code = aspects.carry_out("pg-test", where, "pigsty x", "table", test=False)
     assert code == exitcodes.OK
@@ -56,7 +27,7 @@ def test_an_aspect_runs_its_states_on_the_members_alone(master: Master) -> None:
     assert history.read() == {}, "one aspect is no apply of the host"
 
 
-def test_what_changed_is_told(master: Master, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_changed_is_told(master: Any, capsys: pytest.CaptureFixture[str]) -> None:
     aspects.carry_out("pg-meta", aspects.members("pgsql.objects"), "x", "table", test=False)
     out = capsys.readouterr().out
     assert "pg-meta-1: changed: pgsql-objects (pgsql.objects)" in out
@@ -64,30 +35,28 @@ def test_what_changed_is_told(master: Master, capsys: pytest.CaptureFixture[str]
 
 
 def test_an_audit_tells_what_would_change_and_asks_for_nothing_else(
-    master: Master, capsys: pytest.CaptureFixture[str]
+    master: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aspects.carry_out("pg-meta", aspects.members("pgsql.objects"), "x", "json", test=True)
     assert json.loads(capsys.readouterr().out)[0]["changes"][0]["id"] == "pgsql-objects"
     assert master.published[-1]["keywords"] == {"test": True}
 
 
-def test_names_of_objects_go_along_in_the_pillar(master: Master) -> None:
+def test_names_of_objects_go_along_in_the_pillar(master: Any) -> None:
     aspects.carry_out(
         "pg-meta",
         aspects.members("pgsql.objects"),
         "x",
         "table",
         test=False,
-        only=lambda cluster: {"users": ["dbuser_view"]},
+        only=lambda topology, cluster: {"users": ["dbuser_view"]},
     )
     assert master.published[-1]["keywords"] == {
         "pillar": {"pigsty_only": {"users": ["dbuser_view"]}}
     }
 
 
-def test_who_is_not_there_makes_it_partial(
-    master: Master, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_is_not_there_makes_it_partial(master: Any, capsys: pytest.CaptureFixture[str]) -> None:
     master.links.remove(TWO)
     del master.answers[TWO]
     code = aspects.carry_out("pg-test", aspects.members("pgsql.hba"), "x", "table", test=False)
@@ -96,13 +65,13 @@ def test_who_is_not_there_makes_it_partial(
     assert "isn't connected" in capsys.readouterr().out
 
 
-def test_an_unknown_cluster_is_named_with_the_nearest(master: Master) -> None:
+def test_an_unknown_cluster_is_named_with_the_nearest(master: Any) -> None:
     with pytest.raises(TargetError, match="did you mean pg-test"):
         aspects.carry_out("pg-tset", aspects.members("pgsql.hba"), "x", "table", test=False)
     assert master.published == []
 
 
-def test_an_inventory_with_errors_touches_nothing(master: Master) -> None:
+def test_an_inventory_with_errors_touches_nothing(master: Any) -> None:
     file = inventories.PLACES[0]
     file.write_text(file.read_text().replace("pg_seq: 2", "pg_seq: 1"), encoding="utf-8")
     with pytest.raises(Refused, match="nothing was touched"):
@@ -110,7 +79,7 @@ def test_an_inventory_with_errors_touches_nothing(master: Master) -> None:
     assert master.published == []
 
 
-def test_one_run_at_a_time(master: Master) -> None:
+def test_one_run_at_a_time(master: Any) -> None:
     with lock.held("another"), pytest.raises(Refused, match="another run is going on"):
         aspects.carry_out("pg-test", aspects.members("pgsql.hba"), "x", "table", test=True)
 

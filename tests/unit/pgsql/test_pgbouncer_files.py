@@ -153,3 +153,23 @@ def test_names_and_verifiers_cannot_break_out_of_their_quotes():
 
 def test_a_restart_of_the_server_turns_clients_away_for_a_second_only(pillar):
     assert "server_login_retry = 1\n" in pillar()["pgbouncer"]["ini"]
+
+
+LIST = '"app" "SCRAM-1"\n"odd""name" "SCRAM-2"\n"gone" "SCRAM-3"\n'
+NEW = '"app" "SCRAM-4"\n"odd""name" "SCRAM-5"\n"late" "SCRAM-6"\n'
+
+
+def test_of_a_list_only_some_become_as_declared():
+    assert pgbouncer.merged(LIST, NEW, {"app"}) == LIST.replace("SCRAM-1", "SCRAM-4")
+    assert pgbouncer.merged(LIST, NEW, {'odd"name'}) == LIST.replace("SCRAM-2", "SCRAM-5")
+    assert pgbouncer.merged(LIST, NEW, {"gone"}) == LIST.replace('"gone" "SCRAM-3"\n', "")
+    added = '"app" "SCRAM-1"\n"odd""name" "SCRAM-2"\n"late" "SCRAM-6"\n"gone" "SCRAM-3"\n'
+    assert pgbouncer.merged(LIST, NEW, {"late"}) == added
+    assert pgbouncer.merged(LIST, NEW, {"app", 'odd"name', "late", "gone"}) == NEW
+
+
+def test_of_the_databases_only_some_become_as_declared():
+    have = "; a banner\na = host=x\nb = host=x pool_size=1\n"
+    want = "; a banner\na = host=y\nb = host=y\n"
+    assert pgbouncer.merged(have, want, {"b"}) == "; a banner\na = host=x\nb = host=y\n"
+    assert pgbouncer.merged(want, want, set()) == want

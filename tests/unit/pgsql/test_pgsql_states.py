@@ -241,6 +241,32 @@ def test_pgbouncer_reloads_a_renewed_certificate(member, pgbouncer):
     assert member.acts == [("reload", PGBOUNCER)]
 
 
+@pytest.mark.parametrize(
+    ("only", "changed"),
+    [
+        ({"users": ["app"]}, {"userlist.txt"}),
+        ({"users": []}, {"userlist.txt"}),
+        ({"users": ["other"]}, set()),
+        ({"databases": ["app"]}, {"database.txt"}),
+        ({"databases": ["other"]}, set()),
+        ({"hba": []}, {"pgb_hba.conf"}),
+        ({}, {"pgbouncer.ini", "userlist.txt", "database.txt", "pgb_hba.conf"}),
+    ],
+)
+def test_pgbouncer_follows_only_what_is_meant(member, pgbouncer, only, changed):
+    pgbouncer("state")
+    texts = member.pillar["pigsty"]["pgsql"]["pgbouncer"]
+    assert '"app" "SCRAM' in texts["userlist"] and "\napp = " in texts["databases"]
+    texts["ini"] = texts["ini"].replace("query_wait_timeout = 120", "query_wait_timeout = 60")
+    texts["userlist"] = texts["userlist"].replace('"app" "SCRAM', '"app" "another SCRAM')
+    texts["databases"] = texts["databases"].replace("\napp = ", "\napp = pool_size=3 ")
+    rule = {"role": "common", "title": "new", "lines": ["local all all reject"]}
+    member.pillar["pigsty"]["pgsql"]["hba"]["pgbouncer"] = [rule]
+    member.pillar["pigsty_only"] = only
+    paths = {path.rpartition("/")[2] for path in thrice(member, pgbouncer)} - {PGBOUNCER}
+    assert paths == changed
+
+
 def test_pgbouncer_can_be_off(member, pgbouncer):
     member.pillar["pigsty"]["pgsql"]["params"]["pgbouncer_enabled"] = False
     changes = thrice(member, pgbouncer)

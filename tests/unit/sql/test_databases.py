@@ -148,7 +148,6 @@ def test_templates_come_before_their_copies(compare):
         ({"owner": "leaving"}, 170000, "owned by leaving, which doesn't exist"),
         ({"tablespace": "slow"}, 170000, "tablespace slow"),
         ({"template": "nothing"}, 170000, "copy of nothing"),
-        ({"state": "recreate"}, 170000, "confirmation"),
         ({"parameters": {"x y": "1"}}, 170000, "parameter"),
         ({"strategy": "wal_log"}, 140000, "PostgreSQL 15"),
         ({"builtin_locale": "C"}, 160000, "PostgreSQL 17"),

@@ -60,8 +60,8 @@ class Member:
         salt["pigsty_sql.objects"] = self.module.objects
         self.state = load("_states", {"pigsty": {"pgsql": self.spec}}, self.opts, salt)
 
-    def _converge(self, wanted, server, baseline, *, leads, test):
-        self.calls.append((wanted, server, test))
+    def _converge(self, wanted, server, baseline, *, leads, test, scope):
+        self.calls.append((wanted, server, test, scope))
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
