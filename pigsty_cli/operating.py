@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -108,6 +108,8 @@ def carry_out(
         "reinit": run.reinit,
         "pause": run.pause,
         "resume": run.pause,
+        "promote": run.promote,
+        "demote": run.demote,
     }[plan.action]()
 
 
@@ -217,6 +219,50 @@ class _Run:
             )
             self._done(name, "paused" if on else "resumed", begin)
         return self.rows
+
+    def promote(self) -> list[dict[str, Any]]:
+        """End the following, wait until the leader takes writes and the others stream from it."""
+        return self._stand(None, "/primary", "takes writes")
+
+    def demote(self) -> list[dict[str, Any]]:
+        """Follow the upstream of the inventory, wait until all members do."""
+        return self._stand(self.plan.upstream, "/standby-leader", "follows its upstream")
+
+    def _stand(
+        self, upstream: Mapping[str, Any] | None, path: str, what: str
+    ) -> list[dict[str, Any]]:
+        begin = time.monotonic()
+        first = self.snapshot.member(self.plan.leader)
+        client = self.to.client(first.host)
+        client.follow_cluster(upstream)
+        # Whoever leads by then: a member that has to be rewound may lose the lead meanwhile.
+        hosts = {member.name: member.host for member in self.snapshot.members}
+        leads: list[str] = []
+
+        def stands() -> bool:
+            leads[:] = [name for name, host in hosts.items() if self._stands(host, path)]
+            return bool(leads)
+
+        self._await(stands, "patroni.stands", f"{self.plan.cluster} {what}")
+        self._done(leads[0], what, begin)
+        for name in hosts:
+            if name != leads[0] and name in self.snapshot.answering:
+                self._await_streaming(name, "patroni.stands")
+                self._done(name, "streams", begin)
+        return self.rows
+
+    def _stands(self, host: str, path: str) -> bool:
+        """Whether a member leads as it shall, with PostgreSQL in that role."""
+        try:
+            client = self.to.client(host)
+            if not client.healthy(path):
+                return False
+            status = client.status()
+        except ClientError:
+            return False
+        if path == "/primary":
+            return status.running and status.role == "primary"
+        return status.role == "standby_leader" and status.replication == "streaming"
 
     def _await_streaming(self, name: str, deadline: str) -> None:
         self._await(lambda: self._streams(name), deadline, f"{name} follows the leader")

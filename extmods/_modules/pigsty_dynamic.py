@@ -14,6 +14,8 @@ from pigsty.render.tuning import Machine
 
 __virtualname__ = "pigsty_dynamic"
 
+_SEEN = "pigsty_dynamic.live"
+
 
 def __virtual__() -> str:
     """Load everywhere."""
@@ -39,8 +41,20 @@ def changes() -> dict[str, dict[str, Any]] | None:
     except ClientError:
         return None
     live = _live(client)
+    __context__[_SEEN] = live
     machine = Machine(**__salt__["pigsty_patroni.machine"]())
     return dynamic.changes(_spec(), machine, live)
+
+
+def estranged() -> str:
+    """Return how the cluster differs from the inventory in what no apply changes; "" if not.
+
+    It judges what :func:`changes` has read in this run.
+
+    CLI Example: called by states.
+    """
+    live = __context__.get(_SEEN)
+    return "" if live is None else dynamic.estranged(_spec(), live)
 
 
 def apply(found: dict[str, dict[str, Any]]) -> list[str]:

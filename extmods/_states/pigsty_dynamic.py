@@ -21,7 +21,8 @@ def managed(name: str) -> dict[str, Any]:
     """Keep the DCS as the inventory has it; done by the member that leads.
 
     PostgreSQL takes most settings at once on every member. Those that it reads at its start only
-    wait for a restart, which is never done here; the comment names them.
+    wait for a restart, which is never done here; the comment names them. Nor is a cluster promoted
+    or demoted here: that it isn't what the inventory says is a warning.
 
     Args:
         name: the state's name.
@@ -29,6 +30,8 @@ def managed(name: str) -> dict[str, Any]:
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
     try:
         found = __salt__["pigsty_dynamic.changes"]()
+        if estranged := __salt__["pigsty_dynamic.estranged"]():
+            ret["warnings"] = [estranged]
         if not found:
             ret["comment"] = (
                 "Left to the leader" if found is None else "The DCS is as the inventory has it"

@@ -50,6 +50,9 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "follow.armed": 5.0,
         # A change of the dynamic configuration wakes Patroni, which compares it with PostgreSQL's.
         "patroni.notices": 15.0,
+        # A standby cluster is promoted in seconds; one that follows again is rewound, or copied as
+        # a whole where the log between the two is gone.
+        "patroni.stands": 3600.0,
         # A replica copies the data of its cluster; Patroni goes on when nobody waits any longer.
         "patroni.reinit": 3600.0,
         # A local connection, and the postmaster reading its files again: both take milliseconds.

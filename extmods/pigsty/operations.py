@@ -21,7 +21,17 @@ SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
 #: default of ``maximum_lag_on_failover``.
 LAG = 1048576
 
-Action = Literal["switchover", "failover", "restart", "reload", "reinit", "pause", "resume"]
+Action = Literal[
+    "switchover",
+    "failover",
+    "restart",
+    "reload",
+    "reinit",
+    "pause",
+    "resume",
+    "promote",
+    "demote",
+]
 
 
 class OperationRefused(PigstyError):
@@ -64,6 +74,16 @@ class Snapshot:
         return self.config.get("synchronous_mode") not in (None, False, "off", "false")
 
     @property
+    def quorum(self) -> bool:
+        """Whether a commit is on some members, and no single one is sure to have it."""
+        return str(self.config.get("synchronous_mode")).lower() == "quorum"
+
+    @property
+    def follows(self) -> str:
+        """The hosts that a standby cluster follows; "" for a cluster that takes writes."""
+        return str((self.config.get("standby_cluster") or {}).get("host") or "")
+
+    @property
     def allowed_lag(self) -> int:
         """Bytes of WAL that a candidate may lack."""
         return int(self.config.get("maximum_lag_on_failover") or LAG)
@@ -97,6 +117,7 @@ class Plan:
         leader: the leader before it, "" without one.
         sentence: what will be done.
         effect: what clients and operators notice.
+        upstream: whom the cluster shall follow, as Patroni's ``standby_cluster``.
     """
 
     action: Action
@@ -105,6 +126,7 @@ class Plan:
     leader: str
     sentence: str
     effect: str
+    upstream: Mapping[str, Any] | None = None
 
 
 def switchover(snapshot: Snapshot, candidate: str | None = None) -> Plan:
@@ -114,7 +136,7 @@ def switchover(snapshot: Snapshot, candidate: str | None = None) -> Plan:
         OperationRefused: there's nobody to hand it over, or to.
         TargetError: no such member.
     """
-    _not_paused(snapshot)
+    not_paused(snapshot)
     leader = snapshot.leader
     if leader is None or not snapshot.healthy(leader):
         who = f"leader {leader.name} of {snapshot.cluster} is not healthy" if leader else ""
@@ -152,7 +174,7 @@ def failover(snapshot: Snapshot, candidate: str | None = None, *, force: bool = 
     """
     leader = snapshot.leader
     if not force:
-        _not_paused(snapshot, "or say --force")
+        not_paused(snapshot, "or say --force")
         if snapshot.healthy(leader):
             raise OperationRefused(
                 f"{leader.name if leader else ''} leads {snapshot.cluster} and is healthy: "
@@ -188,7 +210,7 @@ def restart(snapshot: Snapshot, names: Sequence[str] = (), *, pending: bool = Fa
         OperationRefused: a member doesn't answer, or the cluster has no leader.
         TargetError: no such member.
     """
-    _not_paused(snapshot)
+    not_paused(snapshot)
     if snapshot.leader is None:
         raise OperationRefused(
             f"{snapshot.cluster} has no leader: a restart of the others waits until it has one"
@@ -250,7 +272,7 @@ def reinit(snapshot: Snapshot, name: str) -> Plan:
         OperationRefused: it leads, doesn't answer, or there is no leader to copy from.
         TargetError: no such member.
     """
-    _not_paused(snapshot)
+    not_paused(snapshot)
     member = snapshot.member(name)
     if member.leader:
         raise OperationRefused(
@@ -329,6 +351,11 @@ def obstacle(snapshot: Snapshot, member: Member, *, trusting: bool = False) -> s
         return f"it lags {member.lag} bytes behind, more than {snapshot.allowed_lag}"
     if snapshot.synchronous and member.role not in SYNCHRONOUS:
         return "it is no synchronous standby, so it may lack commits"
+    if snapshot.quorum and not snapshot.healthy(leader):
+        return (
+            "in quorum mode a single member may lack a commit: Patroni elects one that has them "
+            "all as soon as enough members answer; --force gives up what others may have"
+        )
     return ""
 
 
@@ -351,7 +378,16 @@ def _candidate(snapshot: Snapshot, name: str | None, *, trusting: bool) -> Membe
     return min(fit, key=lambda m: (m.role not in SYNCHRONOUS, m.lag or 0, m.name))
 
 
-def _not_paused(snapshot: Snapshot, otherwise: str = "") -> None:
+def not_paused(snapshot: Snapshot, otherwise: str = "") -> None:
+    """Refuse what must not meet somebody's maintenance.
+
+    Args:
+        snapshot: the cluster.
+        otherwise: what else to say than to end it.
+
+    Raises:
+        OperationRefused: the cluster is paused.
+    """
     if snapshot.paused:
         raise OperationRefused(
             f"{snapshot.cluster} is paused: somebody does maintenance. End it first "

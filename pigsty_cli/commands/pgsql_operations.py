@@ -1,4 +1,4 @@
-"""`pigsty pgsql switchover|failover|restart|reload|reinit|pause|resume`."""
+"""`pigsty pgsql switchover|failover|restart|reload|reinit|pause|resume|promote|demote`."""
 
 from __future__ import annotations
 
@@ -193,7 +193,56 @@ def resume(cluster: str, **options: Any) -> None:
     _operate(cluster, operations.resume, harmless=True, **options)
 
 
-COMMANDS = (switchover, failover, restart, reload, reinit, pause, resume)
+@click.command("promote")
+@click.argument("cluster")
+@_options
+def promote(cluster: str, **options: Any) -> None:
+    """Make standby cluster CLUSTER take writes of its own.
+
+    It stops following the cluster that `pg_upstream` names. The command ends when the leader takes
+    writes and the other members stream from it. `pg_upstream` may stay in the inventory: no apply
+    makes the cluster follow again. After it, `pigsty apply CLUSTER` makes its own stanza and first
+    backup.
+
+    Effect: the two clusters go apart; what the other has not sent is missing.
+
+    \b
+    Examples:
+      pigsty pgsql promote pg-dr --test
+      pigsty pgsql promote pg-dr
+    """
+    from pigsty import promotion
+
+    _operate(cluster, promotion.promote, **options)
+
+
+@click.command("demote")
+@click.argument("cluster")
+@_options
+def demote(cluster: str, inventory: str | None, **options: Any) -> None:
+    """Make CLUSTER the standby of the cluster that its `pg_upstream` names.
+
+    For one that was promoted, or a cluster that gets a `pg_upstream`. Its members are rewound to
+    where the two went apart, or copied again where that can't be done.
+
+    Effect: what was written to CLUSTER alone is lost; it takes no writes any more.
+
+    \b
+    Examples:
+      pigsty pgsql demote pg-dr --test
+      pigsty pgsql demote pg-dr
+    """
+    from pigsty import promotion
+    from pigsty.pillar import replication
+    from pigsty_cli import deployment
+
+    topology = deployment.load(find(inventory))
+    declared = topology.pg_clusters.get(cluster)
+    upstream = replication.standby_of(topology, declared) if declared else None
+    _operate(cluster, lambda seen: promotion.demote(seen, upstream), inventory=inventory, **options)
+
+
+COMMANDS = (switchover, failover, restart, reload, reinit, pause, resume, promote, demote)
 
 
 def _operate(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pigsty.clients.patroni import Patroni
 
 
@@ -55,6 +58,14 @@ class Actions(Patroni):
             ClientError: refused, or no answer in time.
         """
         self.patch_config({"pause": True if on else None})
+
+    def follow_cluster(self, upstream: Mapping[str, Any] | None) -> None:
+        """Make the cluster the standby of another one, or (None) one that takes writes itself.
+
+        Raises:
+            ClientError: refused, or no answer in time.
+        """
+        self.patch_config({"standby_cluster": None if upstream is None else dict(upstream)})
 
     def _say(self, path: str, body: dict[str, object]) -> str:
         return self._expect("POST", path, body).decode("utf-8", "replace").strip()

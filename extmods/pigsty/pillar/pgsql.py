@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pigsty.errors import PillarError
+from pigsty.pillar import replication
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render import hba_view, pgbackrest, pgbouncer, services
@@ -76,6 +77,8 @@ PARAMETERS = (
     "pg_rto_plan",
     "pg_shared_buffer_ratio",
     "pg_storage_type",
+    "pg_sync_mode",
+    "pg_sync_nodes",
     "pg_version",
     "pgbackrest_init_backup",
     "pgbackrest_log_dir",
@@ -195,6 +198,7 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
     allowed |= dict.fromkeys(peer.ip for peer in cluster.members)
     return {
         "allowed": list(allowed),
+        "delay": replication.delay(member),
         "etcd": [f"{etcd.ip}:{etcd.node.vars['etcd_port']}" for etcd in topology.etcd],
         "etcd_password": etcd_password(cluster, site),
         "etcd_username": cluster.name,
@@ -204,7 +208,7 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
         "namespace": f"/{str(params['pg_namespace']).strip('/')}/",
         "password": patroni_password(cluster, site),
         "peers": [
-            {"aside": _aside(peer), "instance": peer.name, "ip": peer.ip}
+            {"aside": replication.aside(peer), "instance": peer.name, "ip": peer.ip}
             for peer in cluster.members
         ],
         "pgpass": f"{HOME}/conf/patroni.pgpass",
@@ -212,47 +216,10 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
             topology, cluster.name, site, "pg_replication_password"
         ),
         "scope": cluster.name,
-        "standby_of": _standby_of(member),
+        "standby_of": replication.standby_of(topology, cluster),
         "superuser_password": passwords.password(topology, cluster.name, site, "pg_dbsu_password"),
-        "tags": _tags(topology, member),
+        "tags": replication.tags(topology, member),
     }
-
-
-def _standby_of(member: PgInstance) -> dict[str, Any] | None:
-    """Return what a standby cluster follows: its "primary" has an upstream."""
-    params = member.vars
-    if member.role != "primary" or not params["pg_upstream"]:
-        return None
-    upstream: dict[str, Any] = {
-        "host": params["pg_upstream"],
-        "port": params["pg_port"],
-        "create_replica_methods": ["basebackup"],
-    }
-    if params["pg_delay"] and str(params["pg_delay"]) != "0":
-        upstream["recovery_min_apply_delay"] = params["pg_delay"]
-    return upstream
-
-
-def _aside(member: PgInstance) -> bool:
-    """Return whether a member may neither be elected nor be the copy that a commit waits for.
-
-    An offline member serves long queries, a delayed one shows the past.
-    """
-    return member.role in ("offline", "delayed")
-
-
-def _tags(topology: Topology, member: PgInstance) -> dict[str, Any]:
-    aside = _aside(member)
-    tags: dict[str, Any] = {
-        "nofailover": aside,
-        "nosync": aside,
-        "clonefrom": not aside,
-        "noloadbalance": False,
-    }
-    upstream = topology.pg_instances.get(str(member.vars["pg_upstream"] or ""))
-    if member.role != "primary" and upstream is not None and upstream.cluster == member.cluster:
-        tags["replicatefrom"] = upstream.name
-    return tags
 
 
 def _pgbouncer(node: Node, objects: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from pigsty.render.patroni import CLUSTER_WIDE, dynamic
 from pigsty.render.tuning import GIB, TEMPLATES, Machine, parameters
 
 #: Managed keys beside PostgreSQL's settings, and what Patroni does without each. The mode of
-#: maintenance, the standby cluster, slots and their like are states of the cluster, not settings.
+#: maintenance, slots and their like are states of the cluster, not settings. So is whether it is a
+#: standby cluster, but not whom it follows while it is one: see :func:`estranged`.
 MANAGED: Mapping[str, Any] = {
     "ttl": 30,
     "loop_wait": 10,
@@ -32,11 +33,13 @@ MANAGED: Mapping[str, Any] = {
     "maximum_lag_on_syncnode": -1,
     "synchronous_mode": False,
     "synchronous_mode_strict": False,
+    "synchronous_node_count": 1,
     "failsafe_mode": False,
     "postgresql.use_slots": True,
     "postgresql.use_pg_rewind": False,
 }
 SETTINGS = "postgresql.parameters."
+STANDBY = "standby_cluster."
 
 #: Settings of our templates that PostgreSQL reads at its start only.
 NEED_RESTART = frozenset(
@@ -70,6 +73,8 @@ NEED_RESTART = frozenset(
 
 #: A machine's memory differs by as much from boot to boot: no reason to restart PostgreSQL.
 TOLERANCE = 0.02
+#: What the inventory says about a standby cluster's upstream; other keys are somebody else's.
+FOLLOWED = ("host", "port", "recovery_min_apply_delay")
 _SMALL, _LARGE = Machine(1, 1024, GIB), Machine(128, 1024**2, 10_000 * GIB)
 _QUANTITY = re.compile(r"(\d+)(kB|MB|GB|TB)?")
 _UNITS = {None: 1, "kB": 1, "MB": 1024, "GB": 1024**2, "TB": 1024**3}
@@ -122,14 +127,46 @@ def changes(
     present = _flat(live)
     others = frozenset() if spec["role"] == "primary" else computed(spec)
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted({*MANAGED, *(SETTINGS + name for name in known()), *wanted}):
+    both = bool(live.get("standby_cluster")) and bool(spec["patroni"]["standby_of"])
+    managed = {*MANAGED, *(SETTINGS + name for name in known())}
+    managed |= {path for path in wanted if path.startswith(SETTINGS)}
+    if both:
+        managed |= {f"{STANDBY}{key}" for key in FOLLOWED}
+    for path in sorted(managed):
         name = path.removeprefix(SETTINGS)
-        if path not in MANAGED and (not path.startswith(SETTINGS) or name in others):
+        if path.startswith(SETTINGS) and name in others:
             continue
         old, new = present.get(path), wanted.get(path)
         if not _same(path, old, new, tolerant=path.startswith(SETTINGS)):
             found[path] = {"old": old, "new": new}
     return found
+
+
+def estranged(spec: Mapping[str, Any], live: Mapping[str, Any]) -> str:
+    """Return how a cluster differs from the inventory in what no apply ever changes; "" if not.
+
+    Were a promoted cluster made a standby again because the inventory still says so, everything
+    that was written since would be lost; were a standby cluster promoted because a line was
+    removed, there would be two primaries.
+
+    Args:
+        spec: the pillar's ``pigsty:pgsql`` of the member that looks.
+        live: the dynamic configuration as it is.
+    """
+    cluster, declared = spec["cluster"], spec["patroni"]["standby_of"]
+    follows = live.get("standby_cluster") or {}
+    if declared and not follows:
+        return (
+            f"{cluster} takes writes of its own, though pg_upstream says that it follows "
+            f"{declared['host']}: remove pg_upstream if it was promoted for good, or make it "
+            f"follow again, which loses what was written since: pigsty pgsql demote {cluster}"
+        )
+    if follows and not declared:
+        return (
+            f"{cluster} follows {follows.get('host')}, though the inventory has no pg_upstream: "
+            f"pigsty pgsql promote {cluster} makes it take writes"
+        )
+    return ""
 
 
 def patch(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -161,7 +198,8 @@ def _split(path: str) -> tuple[list[str], str]:
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a dynamic configuration by path; a null is as good as nothing."""
     postgresql = config.get("postgresql") or {}
-    found = {key: value for key, value in config.items() if key != "postgresql"}
+    found = {k: v for k, v in config.items() if k not in ("postgresql", "standby_cluster")}
+    found |= {f"{STANDBY}{k}": v for k, v in (config.get("standby_cluster") or {}).items()}
     found |= {f"postgresql.{k}": v for k, v in postgresql.items() if k != "parameters"}
     settings = postgresql.get("parameters") or {}
     found |= {f"{SETTINGS}{name}": value for name, value in settings.items()}

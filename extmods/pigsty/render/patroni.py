@@ -155,11 +155,7 @@ def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     """
     params = spec["params"]
     plan = timing(params)
-    critical = template_of(str(params["pg_conf"])) == "crit"
     loss = int(params["pg_rpo"])
-    # Strict mode lets nobody commit without a second copy: where no second member may hold one, it
-    # would stop the cluster at its first write.
-    copies = sum(not peer["aside"] for peer in spec["patroni"]["peers"])
     settings = parameters(machine, {**params, "pg_cert_dir": spec["certificates"]})
     own = params["pg_parameters"]
     settings |= {name: own[name] for name in sorted(CLUSTER_WIDE & set(own))}
@@ -173,8 +169,7 @@ def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
         # synchronous mode the candidates have all commits anyway.
         "maximum_lag_on_failover": loss or SYNCHRONOUS_LAG,
         "maximum_lag_on_syncnode": -1,
-        "synchronous_mode": critical or loss == 0,
-        "synchronous_mode_strict": critical and copies > 1,
+        **_synchronous(spec),
         "failsafe_mode": True,
         "postgresql": {"use_slots": True, "use_pg_rewind": True, "parameters": settings},
     }
@@ -183,6 +178,32 @@ def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     if spec["patroni"]["standby_of"]:
         config["standby_cluster"] = spec["patroni"]["standby_of"]
     return config
+
+
+def synchronous_mode(params: Mapping[str, Any]) -> bool | str:
+    """Return Patroni's ``synchronous_mode``.
+
+    ``pg_sync_mode`` says it; ``auto`` is on where nothing may be lost: ``pg_rpo: 0``, or the
+    template ``crit``.
+    """
+    mode = str(params["pg_sync_mode"])
+    if mode == "auto":
+        return template_of(str(params["pg_conf"])) == "crit" or int(params["pg_rpo"]) == 0
+    return mode if mode == "quorum" else mode == "on"
+
+
+def _synchronous(spec: Mapping[str, Any]) -> dict[str, Any]:
+    params = spec["params"]
+    mode = synchronous_mode(params)
+    # Strict mode lets nobody commit without a second copy: where no second member may hold one, it
+    # would stop the cluster at its first write.
+    copies = sum(not peer["aside"] for peer in spec["patroni"]["peers"])
+    critical = template_of(str(params["pg_conf"])) == "crit"
+    return {
+        "synchronous_mode": mode,
+        "synchronous_mode_strict": bool(mode) and critical and copies > 1,
+        "synchronous_node_count": int(params["pg_sync_nodes"]),
+    }
 
 
 def _restapi(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,7 +263,7 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
         "username": params["pg_replication_username"],
         "password": patroni["replication_password"],
     }
-    return {
+    config = {
         "listen": f"{','.join(patroni['listen'])}:{params['pg_port']}",
         "connect_address": f"{spec['ip']}:{params['pg_port']}",
         "use_unix_socket": True,
@@ -262,6 +283,9 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
         "create_replica_methods": ["basebackup"],
         "basebackup": [{"max-rate": "1000M"}, {"checkpoint": "fast"}],
     }
+    if patroni["delay"]:
+        config["recovery_conf"] = {"recovery_min_apply_delay": patroni["delay"]}
+    return config
 
 
 def _archiving(spec: Mapping[str, Any]) -> dict[str, Any]:

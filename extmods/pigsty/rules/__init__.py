@@ -23,6 +23,7 @@ from pigsty.rules import (
     patroni,
     pgsql,
     ports,
+    replication,
     services,
 )
 from pigsty.rules.context import Context
@@ -54,6 +55,9 @@ RULES: tuple[Rule, ...] = (
     pgsql.version,
     pgsql.backup,
     pgsql.schedule,
+    replication.standby,
+    replication.delayed,
+    replication.synchronous,
     patroni.plans,
     patroni.preset,
     hba.rules,

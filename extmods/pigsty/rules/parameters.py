@@ -95,6 +95,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "pg_dbsu_uid": (0, 65533),
     "pg_group": (0, 2**31 - 1),
     "pg_rpo": (0, 2**63 - 1),
+    "pg_sync_nodes": (1, 100),
     "pg_shared_buffer_ratio": (0.01, 0.8),
     "pg_version": (10, 19),
     "pg_weight": (0, 256),

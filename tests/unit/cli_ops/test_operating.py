@@ -31,9 +31,14 @@ class World:
         self.down: set[str] = set()
         self.pending: set[str] = set()
         self.copying: dict[str, int] = {}
+        self.upstream: dict[str, Any] | None = None
         self.calls: list[tuple[str, ...]] = []
         self.refuses = ""
         self.hosts = {f"10.10.10.1{n}": f"pg-test-{n}" for n in (1, 2, 3)}
+
+    @property
+    def leads(self) -> str:
+        return "standby_leader" if self.upstream else "leader"
 
     def view(self) -> Cluster:
         members = [
@@ -43,7 +48,9 @@ class World:
         ]
         return Cluster(
             tuple(
-                replace(m, role="leader", state="running", lag=None) if m.name == self.leader else m
+                replace(m, role=self.leads, state="running", lag=None)
+                if m.name == self.leader
+                else m
                 for m in members
             ),
             self.paused,
@@ -76,7 +83,7 @@ class Fake:
 
     def config(self) -> dict[str, Any]:
         self._up()
-        return {"maximum_lag_on_failover": 1048576}
+        return {"maximum_lag_on_failover": 1048576, "standby_cluster": self.world.upstream}
 
     def status(self) -> Status:
         self._up()
@@ -85,14 +92,21 @@ class Fake:
             return Status(self.name, "pg-test", "creating replica", "replica", None, "", (),
                           False, False, "4.0")  # fmt: skip
         leads = self.name == self.world.leader
-        return Status(self.name, "pg-test", "running", "primary" if leads else "replica",
-                      self.world.timeline, "" if leads else "streaming",
+        role = {"leader": "primary"}.get(self.world.leads, self.world.leads)
+        return Status(self.name, "pg-test", "running", role if leads else "replica",
+                      self.world.timeline, "" if leads and role == "primary" else "streaming",
                       ("max_connections",) if self.name in self.world.pending else (),
                       self.world.paused, False, "4.0")  # fmt: skip
 
     def healthy(self, path: str) -> bool:
-        assert path == "/primary"
-        return self.name == self.world.leader
+        assert path in ("/primary", "/standby-leader")
+        asked = "/standby-leader" if self.world.upstream else "/primary"
+        return path == asked and self.name == self.world.leader
+
+    def follow_cluster(self, upstream: dict[str, Any] | None) -> None:
+        self._act("follow", str((upstream or {}).get("host")))
+        self.world.upstream = upstream
+        self.world.timeline += 1
 
     def switchover(self, leader: str, candidate: str) -> str:
         self._act("switchover", leader, candidate)
@@ -192,6 +206,40 @@ def test_a_switchover_is_awaited_and_timed(
         ("pg-test-1", "follows"),
     ]
     assert "hands the lead" in err and "writes wait" in err
+
+
+def test_a_standby_cluster_is_promoted_and_everybody_is_awaited(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.upstream = {"host": "10.10.10.10", "port": 5432}
+    assert run(["pgsql", "promote", "pg-test", "--test", "-o", "json"]) == exitcodes.OK
+    assert world.calls == []
+    assert json.loads(capsys.readouterr().out)["members"] == ["pg-test-1"]
+    assert run(["pgsql", "promote", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
+    out, err = capsys.readouterr()
+    assert world.calls == [("pg-test-1", "follow", "None")]
+    assert [(row["member"], row["done"]) for row in json.loads(out)["steps"]] == [
+        ("pg-test-1", "takes writes"),
+        ("pg-test-2", "streams"),
+        ("pg-test-3", "streams"),
+    ]
+    assert "stops following 10.10.10.10" in err
+    assert run(["pgsql", "promote", "pg-test", "--yes"]) == exitcodes.OK
+    assert len(world.calls) == 1
+
+
+def test_a_cluster_follows_again_whom_the_inventory_names(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pgsql", "demote", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert "pg_upstream" in capsys.readouterr().err and world.calls == []
+    file = tmp_path / "pigsty.yml"
+    line = "10.10.10.11: { pg_seq: 1, pg_role: primary"
+    file.write_text(file.read_text().replace(line, f"{line}, pg_upstream: 10.10.10.10"))
+    assert run(["pgsql", "demote", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
+    assert world.calls == [("pg-test-1", "follow", "10.10.10.10")]
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert steps[0]["done"] == "follows its upstream" and len(steps) == 3
 
 
 @pytest.mark.parametrize(

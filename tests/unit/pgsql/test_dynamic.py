@@ -104,6 +104,63 @@ def test_what_is_not_ours_stays(pillar):
     assert dynamic.changes(spec, MACHINE, strange) == {}
 
 
+def of_standby(pillar, **changes):
+    """The pillar of pg-test as the standby cluster of pg-meta, or of another upstream."""
+    return pillar(host="10.1.1.11", **{"pg_upstream": "10.1.1.10"} | changes)
+
+
+def test_a_standby_cluster_follows_whom_the_inventory_says(pillar):
+    spec = of_standby(pillar, pg_delay="1h")
+    before = live(of_standby(pillar, pg_upstream="10.9.9.9"))
+    before["standby_cluster"]["primary_slot_name"] = "somebodys"
+    found = dynamic.changes(spec, MACHINE, before)
+    assert paths(found) == {
+        "standby_cluster.host": ("10.9.9.9", "10.1.1.10"),
+        "standby_cluster.recovery_min_apply_delay": (None, "1h"),
+    }
+    after = merged(before, dynamic.patch(found))
+    assert after["standby_cluster"]["primary_slot_name"] == "somebodys"
+    assert dynamic.changes(spec, MACHINE, after) == {}
+    soon = of_standby(pillar)
+    assert paths(dynamic.changes(soon, MACHINE, after)) == {
+        "standby_cluster.recovery_min_apply_delay": ("1h", None)
+    }
+
+
+def test_no_apply_promotes_or_demotes_a_cluster(pillar):
+    """Neither a line that stays in the inventory nor one that is removed may do it."""
+    declared, free = of_standby(pillar), pillar()
+    promoted, follows = live(free), live(declared)
+    assert dynamic.changes(declared, MACHINE, promoted) == {}
+    assert dynamic.changes(free, MACHINE, follows) == {}
+    assert "pigsty pgsql demote pg-test" in dynamic.estranged(declared, promoted)
+    assert "pigsty pgsql promote pg-test" in dynamic.estranged(free, follows)
+    assert dynamic.estranged(declared, follows) == dynamic.estranged(free, promoted) == ""
+
+
+def test_every_member_knows_whom_its_cluster_follows(pillar):
+    """The one that leads after a switchover inside the standby cluster judges by it."""
+    changes = {"host": "10.1.1.11", "pg_upstream": "10.1.1.10"}
+    one, other = pillar("10.1.1.11", **changes), pillar("10.1.1.12", **changes)
+    assert one["patroni"]["standby_of"] == other["patroni"]["standby_of"]
+    assert dynamic.estranged(other, live(one)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"pg_sync_mode": "on"}, {"synchronous_mode": (False, True)}),
+        ({"pg_sync_mode": "quorum"}, {"synchronous_mode": (False, "quorum")}),
+        ({"pg_sync_nodes": 2}, {"synchronous_node_count": (1, 2)}),
+    ],
+)
+def test_a_living_cluster_learns_how_many_copies_a_commit_needs(pillar, changes, found):
+    spec, before = pillar(**changes), live(pillar())
+    change = dynamic.changes(spec, MACHINE, before)
+    assert paths(change) == found
+    assert dynamic.changes(spec, MACHINE, merged(before, dynamic.patch(change))) == {}
+
+
 def test_a_key_that_is_missing_counts_as_patronis_default(pillar):
     spec = pillar()
     bare = live(spec)
@@ -209,10 +266,11 @@ def dcs(pillar, member):
     """The DCS of the cluster as it was made, and the state of the member that leads."""
     made = Dcs(live(pillar()))
     module = member.load("_modules", "pigsty_dynamic")
-    module._client = lambda: made
+    module._client, module.__context__ = lambda: made, {}
     member.salt |= {
         "pigsty_dynamic.changes": module.changes,
         "pigsty_dynamic.apply": module.apply,
+        "pigsty_dynamic.estranged": module.estranged,
         "pigsty_patroni.machine": lambda: {"cpu": 4, "memory": 16384, "disk": 100 * GIB},
     }
     made.state = member.load("_states", "pigsty_dynamic").managed
@@ -304,6 +362,19 @@ def test_a_configuration_that_never_shows_is_a_failure(dcs):
     dcs.config = never
     result = dcs.state("x")
     assert result["result"] is False and "502 nothing" in result["comment"]
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_a_promoted_cluster_is_a_warning_of_its_leader(dcs, member, test):
+    member.opts["test"] = test
+    member.pillar["pigsty"]["pgsql"]["patroni"]["standby_of"] = {"host": "10.1.1.10", "port": 5432}
+    result = dcs.state("x")
+    assert result["changes"] == {} and dcs.patches == [] and result["result"] is True
+    assert len(result["warnings"]) == 1 and "takes writes of its own" in result["warnings"][0]
+
+
+def test_nothing_is_said_of_a_cluster_that_is_as_declared(dcs):
+    assert "warnings" not in dcs.state("x")
 
 
 @pytest.mark.usefixtures("impatient")

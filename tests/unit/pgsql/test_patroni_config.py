@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pigsty.errors import PillarError
+from pigsty.pillar import replication
 from pigsty.render import patroni
 from pigsty.render.tuning import GIB, Machine
 
@@ -90,6 +91,11 @@ def test_a_plan_of_ones_own(config):
         ({"pg_rpo": 0}, True, False),
         ({"pg_conf": "crit.yml"}, True, True),
         ({"pg_conf": "tiny.yml"}, False, False),
+        ({"pg_sync_mode": "on"}, True, False),
+        ({"pg_sync_mode": "quorum"}, "quorum", False),
+        ({"pg_sync_mode": "quorum", "pg_conf": "crit.yml"}, "quorum", True),
+        ({"pg_sync_mode": "quorum", "pg_rpo": 0}, "quorum", False),
+        ({"pg_sync_mode": "off", "pg_conf": "crit.yml"}, False, False),
     ],
 )
 def test_synchronous_mode(config, changes, mode, strict):
@@ -151,8 +157,37 @@ def test_a_standby_cluster_follows_its_upstream(config):
     standby = found["bootstrap"]["dcs"]["standby_cluster"]
     assert (standby["host"], standby["port"]) == ("10.1.1.10", 5432)
     assert "recovery_min_apply_delay" not in standby
+    assert "recovery_conf" not in found["postgresql"]
     delayed = config(host="10.1.1.11", pg_upstream="10.1.1.10", pg_delay="1d")
     assert delayed["bootstrap"]["dcs"]["standby_cluster"]["recovery_min_apply_delay"] == "1d"
+
+
+def test_a_standby_cluster_finds_another_member_of_its_upstream(deployment):
+    """So neither a failover there nor a lost machine stops it; who stands aside isn't asked."""
+    found = deployment("10.1.1.14", pg_role="primary", pg_upstream="10.1.1.12", pg_cluster="pg-dr")
+    upstream = replication.standby_of(found, found.pg_clusters["pg-dr"])
+    assert upstream["host"] == "10.1.1.12,10.1.1.11,10.1.1.13"
+    assert replication.standby_of(found, found.pg_clusters["pg-test"]) is None
+
+
+def test_a_delayed_member_stays_behind_and_serves_no_reader(config):
+    delayed = config("10.1.1.14", host="10.1.1.14", pg_role="delayed", pg_delay="2 hours")
+    assert delayed["postgresql"]["recovery_conf"] == {"recovery_min_apply_delay": "2h"}
+    tags = {"nofailover": True, "nosync": True, "clonefrom": False, "noloadbalance": True}
+    assert delayed["tags"] == tags
+    offline = config("10.1.1.14", pg_delay="1h")
+    assert "recovery_conf" not in offline["postgresql"]
+    assert offline["tags"]["noloadbalance"] is False
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [("0", ""), (0, ""), ("0s", ""), ("", ""), (None, ""), ("1h", "1h"), ("90 sec", "90s"),
+     ("1.5 hours", "1.5h"), ("2w", "14d"), ("1 day", "1d"), ("5m", "5min"), ("500ms", "500ms"),
+     (100, "100"), ("soon", ""), ("${x}", "")],
+)  # fmt: skip
+def test_a_time_span_is_written_as_postgresql_reads_it(written, known):
+    assert replication.span(written) == known
 
 
 def test_hba_rules_are_read_from_a_file_that_patroni_leaves_alone(config):
