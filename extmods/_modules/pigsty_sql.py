@@ -19,8 +19,8 @@ from pigsty.sql.wanted import load
 
 __virtualname__ = "pigsty_sql"
 
-#: Where a baseline that is no absolute path is looked for on the master.
-FILES = ("salt://files", "salt://pgsql/files")
+#: The master's environment of a deployment's own files, and its folder on the admin node.
+FILES, FOLDER = "files", "/etc/pigsty/files"
 #: Where the server listens when ``pg_localhost`` is an address.
 SOCKET = "/var/run/postgresql"
 
@@ -107,18 +107,15 @@ def _server() -> Server:
 
 
 def _baseline(server: Server, database: str, file: str) -> None:
-    """Run a baseline, from this machine (absolute path) or from the master's file roots."""
+    """Run a baseline, from this machine (absolute path) or from the admin node's folder."""
     psql = f"{__pillar__['pigsty']['pgsql']['directories']['programs']}/bin/psql"
     if file.startswith("/"):
         baseline.run(server, database, Path(file), psql)
         return
-    for folder in FILES:
-        cached = __salt__["cp.cache_file"](f"{folder}/{file}")
-        if cached:
-            baseline.run(server, database, Path(cached), psql)
-            return
-    places = " nor ".join(f"{folder}/{file}" for folder in FILES)
-    raise BaselineError(f"there is neither {places} on the master")
+    cached = __salt__["cp.cache_file"](f"salt://{file}", saltenv=FILES)
+    if not cached:
+        raise BaselineError(f"there is no {FOLDER}/{file} on the admin node")
+    baseline.run(server, database, Path(cached), psql)
 
 
 def _leader() -> str:

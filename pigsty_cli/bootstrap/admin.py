@@ -25,6 +25,7 @@ def prepare(tree: Tree, settings: Settings, *, inventory: bytes | None) -> bytes
         BootstrapError: there is no CA and the inventory forbids to make one, or half of one.
     """
     tree.folder("/etc/pigsty", 0o750)
+    tree.folder("/etc/pigsty/files", 0o755)
     if inventory is not None:
         tree.write(layout.INVENTORY, inventory, 0o640)
     if not tree.exists(layout.SECRET_KEY):

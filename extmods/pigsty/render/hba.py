@@ -8,6 +8,7 @@ the pillar. The member asks its own Patroni who it is and keeps the lines that a
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,18 @@ ROLES: tuple[str, ...] = (
     "standby",
     "delayed",
 )
+#: What a raw line may begin with.
+_LINES = frozenset(
+    {"local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"}
+    | {"include", "include_if_exists", "include_dir"}
+)
+_POOLER_LINES = frozenset({"local", "host", "hostssl", "hostnossl"})
+#: Methods of PgBouncer's HBA files.
+_POOLER_METHODS = frozenset(
+    {"trust", "reject", "md5", "password", "peer", "cert", "scram-sha-256", "ldap"}
+)
+#: A field of a line: names apart by commas, each perhaps in quotes.
+_WORDS = re.compile(r'(?:"[^"]*"|[^\s,"])+(?:\s*,\s*(?:"[^"]*"|[^\s,"])+)*')
 #: Those of :data:`ROLES` that every member has.
 EVERYWHERE = frozenset({"common", "default"})
 
@@ -160,7 +173,10 @@ def _lines(rule: Mapping[str, Any], context: Context, pgbouncer: bool) -> list[s
     if rule.get("rules"):
         raw = rule["rules"]
         entries = [raw] if isinstance(raw, str) else [str(entry) for entry in raw]
-        return [line.strip() for entry in entries for line in entry.splitlines() if line.strip()]
+        lines = [line.strip() for entry in entries for line in entry.splitlines() if line.strip()]
+        for line in lines:
+            _check_raw(rule, line, pgbouncer)
+        return lines
     user = _names(rule, "user", context)
     database = _names(rule, "db", context)
     if pgbouncer and "replication" in database.split(","):
@@ -185,6 +201,34 @@ def _lines(rule: Mapping[str, Any], context: Context, pgbouncer: bool) -> list[s
         lines.append(_line("local", database, user, "", "peer" if method == "ident" else method))
     lines += [_line(connection, database, user, network, method) for network in networks]
     return lines
+
+
+def _check_raw(rule: Mapping[str, Any], line: str, pgbouncer: bool) -> None:
+    """Refuse a raw line that its server would not take.
+
+    PostgreSQL's own parser has the last word about its file. PgBouncer passes over a line that it
+    doesn't understand, be it the one that keeps somebody out: so every word counts here.
+    """
+    words = _WORDS.findall(line.partition("#")[0])
+    if not words:
+        return
+    kind = words[0]
+    if kind not in (_POOLER_LINES if pgbouncer else _LINES):
+        raise PillarError(
+            f"HBA rule {_label(rule)}: {line!r} begins with {kind!r}, no kind of line"
+        )
+    if not pgbouncer:
+        return
+    at = 3 if kind == "local" else 4
+    # An address may be followed by its mask.
+    if kind != "local" and len(words) > at + 1 and words[at].count(".") == 3:
+        at += 1
+    method = words[at] if len(words) > at else ""
+    if method not in _POOLER_METHODS:
+        known = ", ".join(sorted(_POOLER_METHODS))
+        raise PillarError(
+            f"HBA rule {_label(rule)}: {line!r}: PgBouncer has no method {method!r}; known: {known}"
+        )
 
 
 def _line(connection: str, database: str, user: str, address: str, method: str) -> str:

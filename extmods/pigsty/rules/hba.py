@@ -65,9 +65,7 @@ def _rule(
     ctx: Context, place: Place, rule: Mapping[str, Any], pgbouncer: bool
 ) -> Iterator[Finding]:
     """Check one rule: its words first, for their hints, then whether it makes lines."""
-    if rule.get("rules"):
-        return
-    faults = [*_auth(ctx, place, rule), *_address(ctx, place, rule)]
+    faults = [] if rule.get("rules") else [*_auth(ctx, place, rule), *_address(ctx, place, rule)]
     yield from faults
     sound = all(p.severity == "warning" for p in check_value("hba_rule", rule, ctx.catalogue))
     if sound and not faults:  # otherwise it would be said twice

@@ -239,3 +239,40 @@ def test_a_file_holds_the_rules_of_the_roles_and_no_others():
     assert ["etl" in text for text in (primary, replica, offline)] == [False, False, True]
     assert all("everybody" in text for text in (primary, replica, offline))
     assert primary.endswith("\n") and "\n\n\n" not in primary
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hots all all 10.0.0.0/8 reject",
+        "host all all 10.0.0.0/8 rejcet",
+        "host all all 10.0.0.0/8",
+        "local all reject",
+        "host all all 10.0.0.0 255.0.0.0",
+        "include other.conf",
+    ],
+)
+def test_a_raw_line_that_pgbouncer_would_pass_over_is_refused(line):
+    with pytest.raises(PillarError, match=r"no kind of line|no method"):
+        hba.compile_rules([{"rules": [line]}], CONTEXT, pgbouncer=True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# a comment",
+        'host "my db", other "a user" 10.0.0.0/8 md5',
+        "host all all 10.0.0.0 255.0.0.0 reject",
+        "hostssl a,b all ::1/128 cert map=x",
+        "local all all peer # who is here",
+    ],
+)
+def test_a_raw_line_that_pgbouncer_takes(line):
+    assert hba.compile_rules([{"rules": [line]}], CONTEXT, pgbouncer=True)[0]["lines"] == [line]
+
+
+def test_a_raw_line_for_postgresql_is_its_parsers_business_but_for_its_first_word():
+    line = "hostgssenc all all 10.0.0.0/8 gss krb_realm=X"
+    assert hba.compile_rules([{"rules": [line]}], CONTEXT)[0]["lines"] == [line]
+    with pytest.raises(PillarError, match="no kind of line"):
+        hba.compile_rules([{"rules": ["hots all all 10.0.0.0/8 trust"]}], CONTEXT)

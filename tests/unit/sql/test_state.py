@@ -10,6 +10,7 @@ import pytest
 from salt.exceptions import CommandExecutionError
 
 from pigsty.errors import ClientError
+from pigsty.scope import Scope
 from pigsty.sql.baseline import BaselineError
 from pigsty.sql.converge import Outcome
 from pigsty.sql.session import Server, Unreachable
@@ -53,7 +54,7 @@ class Member:
         self.outcome = Outcome()
         self.leader = "pg-it-1"
         self.calls = []
-        salt = {"cp.cache_file": self.files.get}
+        salt = {"cp.cache_file": lambda url, saltenv: self.files.get((url, saltenv))}
         self.module = load("_modules", {"pigsty": {"pgsql": self.spec}}, self.opts, salt)
         self.module.converge = self._converge
         self.module._patroni = lambda: self
@@ -178,7 +179,7 @@ def test_baseline_is_looked_for_on_the_master(member, monkeypatch):
     ran = []
     monkeypatch.setattr(member.module.baseline, "run", lambda *args: ran.append(args))
     server = Server()
-    member.files["salt://pgsql/files/base.sql"] = "/cache/base.sql"
+    member.files["salt://base.sql", "files"] = "/cache/base.sql"
     member.module._baseline(server, "shop", "base.sql")
     member.module._baseline(server, "shop", "/srv/own.sql")
     psql = "/usr/lib/postgresql/17/bin/psql"
@@ -186,8 +187,14 @@ def test_baseline_is_looked_for_on_the_master(member, monkeypatch):
         (server, "shop", Path("/cache/base.sql"), psql),
         (server, "shop", Path("/srv/own.sql"), psql),
     ]
-    with pytest.raises(BaselineError, match="neither salt://files/none"):
+    with pytest.raises(BaselineError, match=r"no /etc/pigsty/files/none\.sql on the admin node"):
         member.module._baseline(server, "shop", "none.sql")
+
+
+def test_a_run_for_some_objects_alone(member):
+    member.module.__pillar__["pigsty_only"] = {"users": ["app"]}
+    member.apply(Outcome())
+    assert member.calls[-1][3] == Scope.of({"users": ["app"]})
 
 
 def test_declared_objects_are_shown_without_passwords(pillar):
