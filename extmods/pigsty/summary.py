@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +35,7 @@ class MemberRow:
         timeline: timeline of its WAL, None when unknown.
         lag: bytes behind the leader; None for the leader and where unknown.
         pending_restart: settings wait for a restart.
+        paused: the cluster is in maintenance mode: nobody takes over.
     """
 
     cluster: str
@@ -46,6 +47,7 @@ class MemberRow:
     timeline: int | None
     lag: int | None
     pending_restart: bool
+    paused: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -64,14 +66,14 @@ def members(cluster: PgCluster, answers: Mapping[str, LiveCluster | None]) -> li
     """
     view = newest(answer for answer in answers.values() if answer is not None)
     live = {member.name: member for member in view.members} if view else {}
+    paused = view is not None and view.paused
     rows = [
         _row(cluster.name, member, live.get(member.name), answers.get(member.ip) is not None)
         for member in cluster.members
     ]
     declared = {member.name for member in cluster.members}
-    return rows + [
-        _row(cluster.name, None, m, True) for m in live.values() if m.name not in declared
-    ]
+    rows += [_row(cluster.name, None, m, True) for m in live.values() if m.name not in declared]
+    return [replace(row, paused=paused) for row in rows]
 
 
 def newest(views: Iterator[LiveCluster]) -> LiveCluster | None:

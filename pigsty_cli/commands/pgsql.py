@@ -68,6 +68,11 @@ def list_(cluster: str | None, inventory: str | None, output: str) -> None:
         leaders = [row for row in members if row.role in ("primary", "standby_leader")]
         if not leaders:
             message(f"{name} has no leader right now")
+        if any(row.paused for row in members):
+            message(
+                f"{name} is paused: nobody takes over from a leader that fails, until "
+                f"`pigsty pgsql resume {name}`"
+            )
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,8 @@ def _cluster(name: str, rows: Sequence[MemberRow]) -> dict[str, Any]:
         notes = ["no member can be reached"]
     elif not leader:
         notes.insert(0, "no leader")
+    if any(row.paused for row in rows):
+        notes.append("paused")
     notes += [f"{row.member} waits for a restart" for row in rows if row.pending_restart]
     return {
         "cluster": name,

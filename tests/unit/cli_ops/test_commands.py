@@ -265,6 +265,7 @@ class Patroni:
     """Patronis that agree, of which some are down."""
 
     down: frozenset[str] = frozenset()
+    paused = False
 
     def __init__(self, host: str, port: int, **_options: Any) -> None:
         self.host = host
@@ -289,7 +290,7 @@ class Patroni:
                 )
                 for host in hosts
             ),
-            paused=False,
+            paused=self.paused,
         )
 
 
@@ -308,7 +309,7 @@ def test_pgsql_list_has_declared_and_live_roles(
     rows = json.loads(capsys.readouterr().out)
     assert [list(row) for row in rows] == [
         ["cluster", "member", "host", "declared", "role", "state", "timeline", "lag",
-         "pending_restart"]
+         "pending_restart", "paused"]
     ] * 3  # fmt: skip
     assert [(row["member"], row["declared"], row["role"]) for row in rows] == [
         ("pg-test-1", "primary", "replica"),
@@ -331,6 +332,21 @@ def test_pgsql_list_works_while_members_are_down(
     assert states["pg-test-2"] == "unreachable"
     assert states["pg-test-3"] == "streaming"
     assert "pg-test has no leader" in err
+
+
+def test_a_pause_that_somebody_left_on_is_told(
+    inventory: Path,
+    patroni: type[Patroni],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run(["pgsql", "list", "pg-test"]) == exitcodes.OK
+    assert "paused" not in "".join(capsys.readouterr())
+    monkeypatch.setattr(patroni, "paused", True)
+    assert run(["pgsql", "list", "pg-test", "-o", "json"]) == exitcodes.OK
+    out, err = capsys.readouterr()
+    assert all(row["paused"] for row in json.loads(out))
+    assert "pigsty pgsql resume pg-test" in err
 
 
 def test_pgsql_list_of_an_unknown_cluster(
