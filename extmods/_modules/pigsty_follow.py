@@ -16,14 +16,15 @@ from salt.exceptions import CommandExecutionError
 from pigsty.clients.patroni import CA, Patroni
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
+from pigsty.render import haproxy
 
 __virtualname__ = "pigsty_follow"
 
-SOCKET = "/run/haproxy/admin.sock"
+SOCKET = haproxy.ADMIN_SOCKET
 MARKERS = Path("/run/pigsty")
 #: Services that go where the leader is, by the health check that they make.
 _LEADS = re.compile(r"^\s*http-check send meth \w+ uri /(primary|read-write)\s*$", re.M)
-_NAME = re.compile(r"^listen (\S+)", re.M)
+_PART = re.compile(r"^(?:listen|backend) (\S+)$", re.M)
 
 
 def __virtual__() -> str:
@@ -90,7 +91,7 @@ def armed(cluster: str) -> bool:
 
 
 def followers(member: str) -> list[str]:
-    """Return the services on this machine that go where the leader of a member's cluster is.
+    """Return the parts of services here that go where the leader of a member's cluster is.
 
     Args:
         member: a member's name.
@@ -105,9 +106,11 @@ def followers(member: str) -> list[str]:
     found = []
     server = re.compile(rf"^\s*server {re.escape(member)} ", re.MULTILINE)
     for _, text in sorted(texts.items()):
-        name = _NAME.search(text)
-        if name and _LEADS.search(text) and server.search(text):
-            found.append(name[1])
+        # Before the first part's name, and then: name, text, name, text …
+        _, *parts = _PART.split(text)
+        for name, lines in zip(parts[::2], parts[1::2], strict=True):
+            if _LEADS.search(lines) and server.search(lines):
+                found.append(name)
     return found
 
 

@@ -88,6 +88,7 @@ def _converge(
         found += [File(f"{haproxy.SERVICES}/{file}", texts[file]) for file in sorted(texts)]
         found += [File(f"{haproxy.SERVICES}/{file}", None) for file in old]
         if main is not None:
+            found += [File(haproxy.HAND_OVER, haproxy.hand_over(), mode="0755")]
             found += [File(haproxy.MAIN, main, secret=True, **_SECRET), unit]
         return found
 

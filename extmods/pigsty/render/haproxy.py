@@ -18,6 +18,11 @@ MASTER_SOCKET = "/run/haproxy-master.sock"
 #: Checksums of the files that the running HAProxy has loaded, written by the unit itself.
 #: Not in /run/haproxy, which belongs to an unprivileged user: root writes here.
 LOADED = "/run/pigsty/haproxy.loaded"
+#: What a reload hands over to the next worker: which servers are up, drained, or in maintenance.
+SERVERS = "/run/pigsty/haproxy.servers"
+ADMIN_SOCKET = "/run/haproxy/admin.sock"
+#: What writes it.
+HAND_OVER = "/usr/local/sbin/pigsty-haproxy-hand-over"
 _OWNER = "# Owner: "
 
 
@@ -42,8 +47,12 @@ def main(
         "global",
         "    log /dev/log local0 notice",
         "    chroot /var/lib/haproxy",
-        "    stats socket /run/haproxy/admin.sock mode 660 level admin",
+        f"    stats socket {ADMIN_SOCKET} mode 660 level admin",
         "    stats timeout 30s",
+        f"    server-state-file {SERVERS}",
+        "    # A worker that a reload leaves behind checks no server any more, so it would keep",
+        "    # its clients on a member that loses the lead later.",
+        "    hard-stop-after 24h",
         "    user haproxy",
         "    group haproxy",
         "    # Connections as many as the process may open files for, up to this many files.",
@@ -56,6 +65,8 @@ def main(
         "    mode tcp",
         "    option dontlognull",
         "    option redispatch",
+        "    # Without this a new worker takes every server for up until it has checked it.",
+        "    load-server-state-from-file global",
         "    retries 3",
         "    maxconn 65535",
         "    timeout connect 3s",
@@ -215,7 +226,9 @@ def _checksum(contents: str) -> str:
 def drop_in() -> str:
     """Return the drop-in of the packaged unit: load the services' folder, say what was loaded.
 
-    The package's own settings file is left out, because options in it would replace ours.
+    The package's own settings file is left out, because options in it would replace ours. A reload
+    hands the state of the servers over; a start finds none, because it would be that of some past
+    reload.
     """
     record = (
         "/bin/sh -c 'mkdir -p /run/pigsty;"
@@ -225,8 +238,42 @@ def drop_in() -> str:
         "[Service]",
         "EnvironmentFile=",
         f'Environment="EXTRAOPTS=-S {MASTER_SOCKET} -f {SERVICES}"',
+        f"ExecStartPre=/bin/rm -f {SERVERS}",
         f"ExecStartPost={record}",
+        "ExecReload=",
+        "ExecReload=/usr/sbin/haproxy -Ws -f $CONFIG -c $EXTRAOPTS",
+        f"ExecReload=-{HAND_OVER}",
+        "ExecReload=/bin/kill -USR2 $MAINPID",
         f"ExecReload={record}",
+    )
+
+
+def hand_over() -> str:
+    """Return the program that a reload runs: it asks HAProxy for the state of its servers.
+
+    HAProxy would take ports out of its answer too, in place of those in the files: a service would
+    keep its old destination. So they are replaced, and servers that are in no file are left out.
+    """
+    return "\n".join(
+        (
+            "#!/bin/sh",
+            BANNER,
+            "set -u",
+            f'umask 077; file={SERVERS}; mkdir -p "${{file%/*}}"',
+            f'echo "show servers state" | socat -t5 - {ADMIN_SOCKET} > "$file.raw"',
+            "awk '",
+            '    FILENAME != "-" && ($1 == "listen" || $1 == "backend") { part = $2 }',
+            '    FILENAME != "-" && $1 == "server" {',
+            '        n = split($3, address, ":"); port[part " " $2] = address[n]',
+            "    }",
+            '    FILENAME != "-" { next }',
+            '    NF < 20 || $1 == "#" { print; next }',
+            '    ($2 " " $4) in port { $19 = port[$2 " " $4]; $20 = "-"; NF = 20; print }',
+            f'\' {MAIN} {SERVICES}/*.cfg - < "$file.raw" > "$file.new"',
+            'if [ -s "$file.raw" ]; then mv "$file.new" "$file"; else rm -f "$file"; fi',
+            'rm -f "$file.raw" "$file.new"',
+            "",
+        )
     )
 
 

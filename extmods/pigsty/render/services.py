@@ -1,34 +1,46 @@
 """The services of a PostgreSQL cluster as HAProxy serves them: who stands behind which port.
 
-HAProxy asks each member's Patroni where to send a connection, so a failover needs no new file. Only
-which servers are backups follows a role: :func:`files` takes the live roles where they are known.
+HAProxy asks each member's Patroni where to send a connection, and which members are backups follows
+the live roles in the same way (:mod:`pigsty.render.selection`): a failover needs no new file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-
 from pigsty.errors import PillarError
+from pigsty.render import selection
 from pigsty.render.patroni import Timing, timing
-from pigsty.topology import Node, PgCluster, PgInstance, Topology
+from pigsty.render.selection import Question
+from pigsty.topology import Node, PgCluster, Topology
 
 #: CA certificate on every node, against which HAProxy checks Patroni's.
 CA = "/etc/pki/ca.crt"
 
 
+#: What the part of a service has behind its name that serves while nobody else does.
+BACKUP = ".backup"
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A member behind a service."""
+    """A member behind a service, or one of its two places there.
+
+    Attributes:
+        name: of the member.
+        ip: its address.
+        weight: its share of the connections.
+        backup: whether it serves only while nobody else does.
+        asks: what its Patroni has to answer.
+    """
 
     name: str
     ip: str
     weight: int
     backup: bool
+    asks: tuple[Question, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +52,18 @@ class Service:
         bind: address to listen on, ``*`` for every one.
         port: port to listen on.
         target: port of the members that connections go to.
-        check: path of Patroni's REST API that answers 200 on a member that may serve.
         check_port: port of that API.
         tls: whether the API speaks TLS.
         balance: HAProxy's algorithm.
         maxconn: connections that the service accepts.
         options: the ``default-server`` line's options.
-        servers: the members, by name.
+        servers: the members; those that serve first, then backups.
     """
 
     name: str
     bind: str
     port: int
     target: int
-    check: str
     check_port: int
     tls: bool
     balance: str
@@ -62,34 +72,24 @@ class Service:
     servers: tuple[Server, ...]
 
 
-def services(cluster: PgCluster, live_roles: Mapping[str, str] | None = None) -> list[Service]:
+def services(cluster: PgCluster) -> list[Service]:
     """Return a cluster's services, the default ones first.
-
-    Args:
-        cluster: the cluster.
-        live_roles: instance name to its role now (``primary`` or ``replica``); members without an
-            entry count as the inventory has them.
 
     Raises:
         PillarError: a service without name or port, or a selector that is no JMESPath over a list.
     """
     params = cluster.vars
     definitions = [*(params["pg_default_services"] or []), *(params["pg_services"] or [])]
-    members = [_View(member, (live_roles or {}).get(member.name)) for member in cluster.members]
-    return [_service(cluster, definition, members) for definition in definitions]
+    return [_service(cluster, definition) for definition in definitions]
 
 
-def files(cluster: PgCluster, live_roles: Mapping[str, str] | None = None) -> dict[str, str]:
+def files(cluster: PgCluster) -> dict[str, str]:
     """Return HAProxy's files for a cluster, by name: ``<cluster>-<service>.cfg``.
-
-    Args:
-        cluster: the cluster.
-        live_roles: as for :func:`services`.
 
     Raises:
         PillarError: as for :func:`services`.
     """
-    return {f"{s.name}.cfg": text(s) for s in services(cluster, live_roles)}
+    return {f"{s.name}.cfg": text(s) for s in services(cluster)}
 
 
 def provided(topology: Topology, node: Node) -> dict[str, str]:
@@ -121,106 +121,105 @@ def providers(topology: Topology, cluster: PgCluster) -> tuple[str, ...]:
 
 
 def text(service: Service) -> str:
-    """Return the text of a service's file."""
+    """Return the text of a service's file.
+
+    Members that serve stand in the ``listen`` part. Backups have a part of their own, because
+    another check decides about them, and HAProxy knows one check a part.
+    """
+    main = [server for server in service.servers if not server.backup]
+    spare = [server for server in service.servers if server.backup]
     lines = [
         f"listen {service.name}",
         f"    bind {service.bind}:{service.port}",
-        "    mode tcp",
         f"    maxconn {service.maxconn}",
-        f"    balance {service.balance}",
-        "    option httpchk",
-        f"    http-check send meth OPTIONS uri {service.check}",
-        "    http-check expect status 200",
-        f"    default-server {service.options}",
     ]
-    for server in service.servers:
-        check = f"check port {service.check_port}"
-        if service.tls:
-            check += f" check-ssl verify required ca-file {CA} verifyhost {server.name}"
-        line = f"    server {server.name} {server.ip}:{service.target} {check}"
-        lines.append(f"{line} weight {server.weight}{' backup' if server.backup else ''}")
+    if spare:
+        lines.append(f"    use_backend {service.name}{BACKUP} if {{ nbsrv({service.name}) eq 0 }}")
+    lines += _balanced(service, service.name, main)
+    if spare:
+        lines += ["", f"backend {service.name}{BACKUP}"]
+        lines += _balanced(service, service.name + BACKUP, spare)
     return "\n".join(lines) + "\n"
 
 
-class _View(Mapping[str, Any]):
-    """A member's variables as selectors see them; ``pg_role`` is the live one where it is known."""
-
-    def __init__(self, member: PgInstance, live: str | None) -> None:
-        self.member = member
-        self._role = _role(member.role, live)
-
-    def __getitem__(self, key: str) -> Any:
-        return self._role if key == "pg_role" else self.member.vars[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.member.vars)
-
-    def __len__(self) -> int:
-        return len(self.member.vars)
-
-    # Two members are never the same, and comparing their variables would render every one of them.
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
+def _balanced(service: Service, name: str, servers: Sequence[Server]) -> list[str]:
+    """Return the lines of servers, and of parts that only check where their checks differ."""
+    lines = ["    mode tcp", f"    balance {service.balance}"]
+    default = f"    default-server {service.options}"
+    questions = list(dict.fromkeys(server.asks for server in servers))
+    if len(questions) <= 1:
+        for asks in questions:
+            lines += _check(asks)
+        return [*lines, default, *(_server(service, server, _probe) for server in servers)]
+    parts = {asks: f"{name}.check{number}" for number, asks in enumerate(questions, 1)}
+    lines.append(default)
+    for server in servers:
+        tracked = f"track {parts[server.asks]}/{server.name}"
+        lines.append(_server(service, server, lambda *_, tracked=tracked: tracked))
+    for asks, part in parts.items():
+        lines += ["", f"backend {part}", "    mode tcp", *_check(asks), default]
+        lines += [_server(service, s, _probe) for s in servers if s.asks == asks]
+    return lines
 
 
-def _role(declared: str, live: str | None) -> str:
-    if live is None:
-        return declared
-    if live in ("primary", "leader", "standby_leader"):
-        return "primary"
-    return "replica" if declared == "primary" else declared
+def _check(asks: Sequence[Question]) -> list[str]:
+    """Return the lines of a health check; Patroni closes the connection after each answer."""
+    lines = ["    option httpchk"]
+    for question in asks:
+        if len(asks) > 1:
+            lines.append("    http-check connect default")
+        lines.append(f"    http-check send meth OPTIONS uri {question.path}")
+        lines.append(f"    http-check expect {'' if question.yes else '! '}status 200")
+    return lines
 
 
-def _service(
-    cluster: PgCluster, definition: Mapping[str, Any], members: Sequence[_View]
-) -> Service:
+def _server(service: Service, server: Server, check: Callable[[Service, Server], str]) -> str:
+    """Return the line of a server."""
+    address = f"{server.ip}:{service.target}"
+    checked = check(service, server)
+    return f"    server {server.name} {address} {checked} weight {server.weight}"
+
+
+def _probe(service: Service, server: Server) -> str:
+    """Return how a server is checked itself."""
+    check = f"check port {service.check_port}"
+    if service.tls:
+        check += f" check-ssl verify required ca-file {CA} verifyhost {server.name}"
+    return check
+
+
+def _service(cluster: PgCluster, definition: Mapping[str, Any]) -> Service:
     params = cluster.vars
     if not definition.get("name") or not definition.get("port"):
         raise PillarError(
             f"cluster {cluster.name}: a service needs a name and a port: {definition}"
         )
     name = f"{cluster.name}-{definition['name']}"
-    main = _select(name, "selector", definition.get("selector", "[]"), members)
-    spare = _select(name, "backup", definition.get("backup"), members)
+    check = str(definition.get("check") or "/")
+    places = selection.places(
+        name, check, definition.get("selector", "[]"), definition.get("backup"), cluster.members
+    )
     return Service(
         name=name,
         bind=str(definition.get("ip") or "*"),
         port=int(definition["port"]),
         target=_target(params, definition.get("dest", "default")),
-        check=str(definition.get("check") or "/"),
         check_port=int(params["patroni_port"]),
         tls=bool(params["patroni_ssl_enabled"]),
         balance=str(definition.get("balance") or "roundrobin"),
         maxconn=int(definition.get("maxconn") or 5000),
-        options=str(definition.get("options") or _options(timing(params))),
+        options=str(definition.get("options") or _options(timing(params), check)),
         servers=tuple(
             Server(
-                name=view.member.name,
-                ip=view.member.ip,
-                weight=int(view["pg_weight"]),
-                backup=view in spare,
+                name=place.member.name,
+                ip=place.member.ip,
+                weight=int(place.member.vars["pg_weight"]),
+                backup=place.backup,
+                asks=place.asks,
             )
-            for view in members
-            if view in main or view in spare
+            for place in places
         ),
     )
-
-
-def _select(service: str, key: str, expression: object, members: Sequence[_View]) -> list[_View]:
-    if not expression:
-        return []
-    try:
-        found = jmespath.search(str(expression), list(members))
-    except JMESPathError as error:
-        raise PillarError(
-            f"service {service}: {key} {expression!r} is no JMESPath: {error}"
-        ) from error
-    if not isinstance(found, list) or not all(isinstance(view, _View) for view in found):
-        raise PillarError(f"service {service}: {key} {expression!r} doesn't select members")
-    return found
 
 
 def _target(params: Mapping[str, Any], destination: object) -> int:
@@ -234,12 +233,18 @@ def _target(params: Mapping[str, Any], destination: object) -> int:
     return int(params["pg_port"])
 
 
-def _options(plan: Timing) -> str:
+def _options(plan: Timing, check: str) -> str:
+    """Return the options of servers, timed as the recovery-time preset wants it.
+
+    A slow start protects a cold replica while others share the load. A new leader is alone: it
+    would only turn away the clients that all come back to it at once.
+    """
+    slow = "" if selection.leads_only(check) else "slowstart 30s "
     inter, fastinter, downinter = map(_time, (plan.inter, plan.fastinter, plan.downinter))
     return (
         f"inter {inter} fastinter {fastinter} downinter {downinter} "
         f"rise {plan.rise} fall {plan.fall} on-marked-down shutdown-sessions "
-        "slowstart 30s maxconn 3000 maxqueue 128"
+        f"{slow}maxconn 3000 maxqueue 128"
     )
 
 

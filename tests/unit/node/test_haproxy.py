@@ -115,12 +115,58 @@ def record(folder, main, files):
     (folder / "haproxy.cfg").write_text(main)
     for name, text in files.items():
         (folder / "conf.d" / name).write_text(text)
-    line = next(row for row in haproxy.drop_in().splitlines() if row.startswith("ExecReload="))
+    line = haproxy.drop_in().splitlines()[-1]
     assert line.replace("ExecReload=", "ExecStartPost=") in haproxy.drop_in()
     command = line.removeprefix("ExecReload=/bin/sh -c '").removesuffix("'")
     command = command.replace("/etc/haproxy", str(folder)).replace("/run/pigsty", str(folder))
     subprocess.run(["sh", "-c", command], check=True)
     return (folder / "haproxy.loaded").read_text().replace(str(folder), "/etc/haproxy")
+
+
+def handed_over(folder, answer):
+    """Run what the unit runs before a reload, with a HAProxy that answers so; None: it is down."""
+    lines = haproxy.drop_in().splitlines()
+    run = lines.index(f"ExecReload=-{haproxy.HAND_OVER}")
+    assert run < lines.index("ExecReload=/bin/kill -USR2 $MAINPID")
+    (folder / "answer").write_text(answer or "")
+    (folder / "socat").write_text(f"#!/bin/sh\n{'cat ' + str(folder) + '/answer'}\n")
+    (folder / "socat").chmod(0o755)
+    (folder / "conf.d").mkdir(exist_ok=True)
+    (folder / "haproxy.cfg").write_text("listen pigsty-admin\n    bind *:9101\n")
+    (folder / "conf.d" / "a.cfg").write_text(
+        "# Owner: pgsql\nlisten a\n    server one 10.0.0.1:5432 check port 8008\n"
+        "\nbackend a.backup\n    server one 10.0.0.1:6432 check\n"
+    )
+    script = haproxy.hand_over().replace("/run/pigsty", str(folder))
+    script = script.replace("/etc/haproxy", str(folder))
+    path = f"{folder}:/usr/bin:/bin"
+    subprocess.run(["sh", "-c", script], check=True, env={"PATH": path})
+    file = folder / "haproxy.servers"
+    return file.read_text() if file.exists() else None
+
+
+def test_a_reload_hands_the_servers_states_over_and_the_ports_of_the_files(tmp_path):
+    def row(part, server, port):
+        return f"3 {part} 1 {server} 10.0.0.1 2 8 100 100 44 15 3 5 6 0 0 0 - {port}"
+
+    old = ["1", "# be_id be_name", row("a", "one", "6432 - 0 8008 - - 0")]
+    old += [row("a.backup", "one", "6432 - 0 8008 - - 0"), row("gone", "one", "1 - 0 0 - - 0"), ""]
+    assert handed_over(tmp_path, "\n".join([*old, ""])).splitlines() == [
+        *old[:2],
+        row("a", "one", "5432 -"),
+        row("a.backup", "one", "6432 -"),
+        "",
+    ]
+    # A HAProxy that doesn't answer leaves nothing, not the state of an older reload.
+    assert handed_over(tmp_path, None) is None
+    assert not list(tmp_path.glob("haproxy.servers*"))
+
+
+def test_a_start_knows_no_state_of_a_past_reload():
+    assert f"ExecStartPre=/bin/rm -f {haproxy.SERVERS}" in haproxy.drop_in().splitlines()
+    main = haproxy.main(port=1, username="a", password="b")
+    assert f"server-state-file {haproxy.SERVERS}\n" in main
+    assert "load-server-state-from-file global\n" in main
 
 
 def test_what_the_unit_records_is_what_was_loaded(tmp_path):

@@ -81,6 +81,15 @@ def test_services_that_go_where_the_leader_is(follow):
     assert follow.followers("pg-test") == []
 
 
+def test_of_a_service_with_backups_the_part_counts_that_has_the_member(follow, member):
+    texts = member.salt["pigsty_haproxy.present"]()
+    own = texts["pg-test-primary.cfg"].replace("pg-test-primary", "pg-test-own")
+    backup = "\nbackend pg-test-own.backup\n" + own.partition("listen pg-test-own\n")[2]
+    texts["pg-test-own.cfg"] = own.replace("server pg-test-1 ", "server pg-test-9 ") + backup
+    found = follow.followers("pg-test-1")
+    assert "pg-test-own.backup" in found and "pg-test-own" not in found
+
+
 def test_haproxy_is_told_when_the_new_leader_takes_writes(follow, admin):
     found = follow.leader("pg-test", "10.1.1.12", 8008, True, "pg-test-2", "pg-test-1")
     assert found == ["pg-test-default", "pg-test-primary"]
