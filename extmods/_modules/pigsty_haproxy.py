@@ -6,13 +6,17 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
+from pigsty import balancing
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.render import haproxy
 
 __virtualname__ = "pigsty_haproxy"
+
+_STATES = "show servers state"
 
 
 def __virtual__() -> str:
@@ -124,12 +128,54 @@ def reload() -> None:
         )
 
 
-def _ask(command: str) -> str:
-    """Return the answer of HAProxy's master to a command, empty while it doesn't listen."""
+def servers(parts: list[str]) -> list[dict[str, Any]]:
+    """Return the servers of some parts of HAProxy's configuration as they live.
+
+    Args:
+        parts: their names.
+
+    Raises:
+        CommandExecutionError: HAProxy doesn't answer.
+
+    CLI Example: called by `pigsty pgsql svc`.
+    """
+    stat, states = (_ask(c, haproxy.ADMIN_SOCKET) for c in ("show stat -1 4 -1", _STATES))
+    if not stat:
+        raise CommandExecutionError("HAProxy doesn't answer: `systemctl status haproxy` says why")
+    return [row for row in balancing.parse(stat, states) if row["part"] in parts]
+
+
+def turn(parts: list[str], member: str, state: str) -> list[dict[str, Any]]:
+    """Bring a member behind some parts into a state, and return them all as they are then.
+
+    Args:
+        parts: names of parts that the member stands in.
+        member: its name.
+        state: ``ready``, ``drain`` or ``maint``.
+
+    Raises:
+        CommandExecutionError: HAProxy refused; the text is its own.
+
+    CLI Example: called by `pigsty pgsql svc`.
+    """
+    if state not in balancing.STATES:
+        raise CommandExecutionError(f"no state of a server: {state}")
+    for part in parts:
+        said = _ask(f"set server {part}/{member} state {state}", haproxy.ADMIN_SOCKET).strip()
+        if said:
+            raise CommandExecutionError(f"HAProxy on {part}/{member}: {said}")
+    rows = servers(parts)
+    if left := [r["part"] for r in rows if r["member"] == member and r["state"] != state]:
+        raise CommandExecutionError(f"told to, but {member} is not {state} in {', '.join(left)}")
+    return rows
+
+
+def _ask(command: str, where: str = haproxy.MASTER_SOCKET) -> str:
+    """Return the answer of HAProxy to a command, empty while it doesn't listen."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as master:
             master.settimeout(DEADLINES["haproxy.reload"])
-            master.connect(haproxy.MASTER_SOCKET)
+            master.connect(where)
             master.sendall(f"{command}\n".encode())
             # Without this the master waits for another command, and we for the end of its answer.
             master.shutdown(socket.SHUT_WR)

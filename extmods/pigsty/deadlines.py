@@ -117,6 +117,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # HAProxy's master starts a new worker, which parses and binds; the old one goes on until
         # then.
         "haproxy.reload": 15.0,
+        # A minion asks its HAProxy by a socket: the minion's answer is what takes time.
+        "haproxy.asked": 10.0,
         # `pigsty apply`. A connected minion answers as soon as it has forked a process for it; on
         # two cores that install packages on four nodes this takes seconds.
         "apply.presence": 10.0,

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from pigsty_cli.commands import pgsql_backup, pgsql_objects, pgsql_operations, pgsql_restore
+from pigsty_cli.commands import (
+    pgsql_backup,
+    pgsql_objects,
+    pgsql_operations,
+    pgsql_restore,
+    pgsql_svc,
+)
 from pigsty_cli.inventories import find
 from pigsty_cli.output import emit, inventory_option, message, output_option
 
@@ -85,5 +91,6 @@ for _operation in (
     *pgsql_backup.COMMANDS,
     *pgsql_restore.COMMANDS,
     *pgsql_objects.COMMANDS,
+    *pgsql_svc.COMMANDS,
 ):
     command.add_command(_operation)
