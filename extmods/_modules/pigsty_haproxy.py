@@ -170,12 +170,12 @@ def turn(parts: list[str], member: str, state: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _ask(command: str, where: str = haproxy.MASTER_SOCKET) -> str:
-    """Return the answer of HAProxy to a command, empty while it doesn't listen."""
+def _ask(command: str, where: str = "") -> str:
+    """Return the answer of HAProxy (its master, unless told) to a command; empty without one."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as master:
             master.settimeout(DEADLINES["haproxy.reload"])
-            master.connect(where)
+            master.connect(where or haproxy.MASTER_SOCKET)
             master.sendall(f"{command}\n".encode())
             # Without this the master waits for another command, and we for the end of its answer.
             master.shutdown(socket.SHUT_WR)

@@ -509,6 +509,55 @@ def test_a_reload_that_fails_says_why_and_is_not_taken_for_loaded(master, tmp_pa
     assert not (tmp_path / "loaded").exists()
 
 
+class Runtime:
+    """HAProxy's admin socket: two parts with one server; it notes commands and obeys."""
+
+    def __init__(self):
+        self.admin, self.heard, self.refuses = {"a": 0, "b": 0}, [], ""
+
+    def __call__(self, command, where=""):
+        assert where == haproxy.ADMIN_SOCKET
+        if command.startswith("show stat"):
+            rows = "".join(f"{part},one,2,UP,100,L7OK,200,\n" for part in self.admin)
+            return "# pxname,svname,scur,status,weight,check_status,check_code,\n" + rows
+        if command == "show servers state":
+            rows = (f"3 {p} 1 one 10.0.0.1 2 {bits} 100 100 5" for p, bits in self.admin.items())
+            return "\n".join(("1", "# be_id", *rows))
+        self.heard.append(command)
+        if not self.refuses:
+            _, _, server, _, state = command.split()
+            self.admin[server.split("/")[0]] = {"ready": 0, "maint": 1, "drain": 8}[state]
+        return self.refuses + "\n"
+
+
+@pytest.fixture
+def runtime(machine):
+    module = machine.module("_modules", "pigsty_haproxy")
+    module._ask = module.runtime = Runtime()
+    return module
+
+
+def test_a_member_is_turned_in_the_parts_that_were_asked_for(runtime):
+    rows = runtime.turn(["a"], "one", "drain")
+    assert runtime.runtime.heard == ["set server a/one state drain"]
+    assert [(row["part"], row["state"]) for row in rows] == [("a", "drain")]
+    assert [row["state"] for row in runtime.servers(["a", "b"])] == ["drain", "ready"]
+
+
+def test_what_haproxy_refuses_and_what_it_ignores_is_an_error(runtime):
+    runtime.runtime.refuses = "No such server."
+    with pytest.raises(CommandExecutionError, match="a/one: No such server"):
+        runtime.turn(["a"], "one", "drain")
+    runtime.runtime.refuses = " "
+    with pytest.raises(CommandExecutionError, match="told to, but one is not maint in b"):
+        runtime.turn(["b"], "one", "maint")
+    with pytest.raises(CommandExecutionError, match="no state of a server"):
+        runtime.turn(["b"], "one", "gone")
+    runtime._ask = lambda *_: ""
+    with pytest.raises(CommandExecutionError, match="doesn't answer"):
+        runtime.servers(["a"])
+
+
 def test_services_of_a_node_without_haproxy(machine, state):
     machine.node(haproxy={"enabled": False})
     assert machine.converges(state.services, prefix="x-", files={"x-1.cfg": "listen x\n"}) == {}
