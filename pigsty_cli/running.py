@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from pigsty import targets
-from pigsty_cli import applying, exitcodes, history, lock, progress, report, saltapi
+from pigsty_cli import applying, attempts, exitcodes, history, lock, progress, report, saltapi
 from pigsty_cli.applying import Plan, Presence, Run, Screen
 from pigsty_cli.errors import Refused
 from pigsty_cli.output import message
@@ -30,11 +30,15 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
         The exit code.
 
     Raises:
-        Refused: another run goes on, nobody is there, or packages couldn't come.
+        Refused: another run goes on, a recovery has stopped a cluster, nobody is there, or packages
+            couldn't come.
     """
     with lock.held(what + (" --test" if plan.test else "")), saltapi.Master() as master:
         found = applying.presence(master, plan.hosts, plan.topology.admin_ip)
         _announce(plan, found)
+        if not plan.test and (not plan.modules or "pgsql" in plan.modules):
+            instances = plan.topology.pg_instances
+            attempts.refuse(sorted({instances[h].cluster for h in plan.hosts if h in instances}))
         if applying.outdated(master.started()):
             message(
                 "warning: this program is newer than the running Salt master, which makes the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
 
@@ -79,3 +80,49 @@ def run(command: Sequence[str], deadline: str = "node.command", stdin: str = "")
     failed = problem(command, deadline, stdin)
     if failed:
         raise CommandExecutionError(f"{command[0]}: {failed}")
+
+
+def answer(command: Sequence[str], user: str, group: str, deadline: str) -> str:
+    """Run a program as somebody else, who sees nothing of root's environment; return its output.
+
+    Args:
+        command: program and arguments; no secret, as every user may read them.
+        user: who runs it.
+        group: its only group.
+        deadline: a name in :data:`pigsty.deadlines.DEADLINES`.
+
+    Raises:
+        CommandExecutionError: it failed (the text holds the end of its own words), or didn't end in
+            time.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_command.answer '[pgbackrest, version]' postgres postgres node.command
+    """
+    what = " ".join([Path(command[0]).name, *command[1:2]])
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            cwd="/",
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            user=user,
+            group=group,
+            extra_groups=[],
+            timeout=DEADLINES[deadline],
+        )
+    except FileNotFoundError:
+        raise CommandExecutionError(f"{command[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise CommandExecutionError(
+            f"{what}: not within {DEADLINES[deadline]:g} s (deadline {deadline})"
+        ) from None
+    if done.returncode:
+        said = (done.stdout.strip() + "\n" + done.stderr.strip()).strip()[-_LONGEST:]
+        raise CommandExecutionError(f"{what}: {said or f'it ended with {done.returncode}'}")
+    return done.stdout

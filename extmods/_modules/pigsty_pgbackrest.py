@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ import psycopg
 from salt.exceptions import CommandExecutionError
 
 from pigsty import backups
-from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError, PigstyError
 from pigsty.render import pgbackrest
 from pigsty.render.files import Directory, File
@@ -22,8 +22,9 @@ from pigsty.sql import session
 
 __virtualname__ = "pigsty_pgbackrest"
 
-#: What is kept of a program's words for an error.
-_LONGEST = 1500
+#: Seconds after which a look gives a silent repository up, in pgBackRest's own words: it must come
+#: before the deadline of the look.
+PATIENCE = 15
 
 
 def __virtual__() -> str:
@@ -42,8 +43,11 @@ def files() -> list[File | Directory]:
         raise CommandExecutionError(str(err)) from err
 
 
-def info() -> list[dict[str, Any]]:
+def info(source: bool = False) -> list[dict[str, Any]]:
     """Return what the repository holds of this cluster, as pgBackRest says it.
+
+    Args:
+        source: look for the cluster that ``pg_pitr`` names instead.
 
     CLI Example:
 
@@ -51,7 +55,16 @@ def info() -> list[dict[str, Any]]:
 
         salt-call pigsty_pgbackrest.info
     """
-    answer = execute(["info", "--output=json"], "backup.info")
+    command = ["info", "--output=json", f"--io-timeout={PATIENCE}"]
+    if source:
+        with tempfile.TemporaryDirectory(dir="/run", prefix="pigsty-") as folder:
+            config = f"{folder}/source.conf"
+            # Only the file is for the superuser's eyes; it has to find it.
+            Path(folder).chmod(0o711)
+            __salt__["pigsty_file.converge"](foreign(config))
+            answer = execute(command, "backup.info", stanza(source), config)
+    else:
+        answer = execute(command, "backup.info")
     try:
         found = json.loads(answer)
     except ValueError as err:
@@ -59,8 +72,11 @@ def info() -> list[dict[str, Any]]:
     return found if isinstance(found, list) else []
 
 
-def look() -> dict[str, Any]:
+def look(source: bool = False) -> dict[str, Any]:
     """Return the repository's contents, this member's live role and clock: what a person asks.
+
+    Args:
+        source: see :func:`info`.
 
     CLI Example:
 
@@ -68,7 +84,42 @@ def look() -> dict[str, Any]:
 
         salt-call pigsty_pgbackrest.look
     """
-    return {"info": info(), "now": time.time(), "role": __salt__["pigsty_patroni.live_role"]()}
+    role = __salt__["pigsty_patroni.live_role"]()
+    return {"info": info(source), "now": time.time(), "role": role}
+
+
+def stanza(source: bool = False) -> str:
+    """Return this cluster's stanza, or that of the cluster that ``pg_pitr`` names.
+
+    Raises:
+        CommandExecutionError: it names none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pgbackrest.stanza
+    """
+    found = _spec()["source" if source else "backup"]
+    if found is None:
+        raise CommandExecutionError("pg_pitr of this member's pillar names no other cluster")
+    return str(found["stanza"])
+
+
+def foreign(path: str) -> list[File | Directory]:
+    """Return the file that lets pgBackRest read the cluster that ``pg_pitr`` names.
+
+    CLI Example: called by this module and the restore.
+    """
+    spec = _spec()
+    try:
+        text = pgbackrest.configuration(
+            {**spec, "backup": spec["source"]}, len(os.sched_getaffinity(0))
+        )
+    except PigstyError as err:
+        raise CommandExecutionError(str(err)) from err
+    user = spec["params"]["pg_dbsu"]
+    return [File(path, text, "0600", user, pgbackrest.GROUP, secret=True)]
 
 
 def plan() -> dict[str, Any]:
@@ -116,7 +167,7 @@ def carry_out(changes: dict[str, Any]) -> None:
         _await_archiving()
     if f"stanza {stanza}" in changes:
         # A replica makes it from its own control file, without asking the leader.
-        execute(["stanza-create"] if leads else ["stanza-create", "--no-online"], "backup.stanza")
+        _create(online=leads)
         if leads:
             execute(["check"], "backup.check")
     if "backup" in changes and leads:
@@ -150,7 +201,7 @@ def backup(kind: str = "incr") -> dict[str, Any]:
     if changes:
         changes.pop("backup", None)
         if changes:
-            execute(["stanza-create"], "backup.stanza")
+            _create(online=True)
     execute(["backup", f"--type={kind}"], "backup.run")
     found = backups.parse(info(), _spec()["backup"]["stanza"]).backups
     if not found:
@@ -198,12 +249,14 @@ def flush() -> dict[str, Any]:
     return {"wal": segment, "lsn": lsn, "now": now}
 
 
-def execute(arguments: Sequence[str], deadline: str) -> str:
+def execute(arguments: Sequence[str], deadline: str, stanza: str = "", config: str = "") -> str:
     """Run pgBackRest on this cluster's stanza, as the superuser of the database; return its output.
 
     Args:
         arguments: command and options; no secret, as every user may read them.
         deadline: a name in :data:`pigsty.deadlines.DEADLINES`.
+        stanza: another one.
+        config: another configuration file.
 
     Raises:
         CommandExecutionError: it failed, or didn't end in time.
@@ -211,32 +264,36 @@ def execute(arguments: Sequence[str], deadline: str) -> str:
     CLI Example: called by this module and the restore.
     """
     spec = _spec()
-    command = ["pgbackrest", f"--stanza={spec['backup']['stanza']}", *arguments]
-    limit = DEADLINES[deadline]
+    command = ["pgbackrest", f"--stanza={stanza or spec['backup']['stanza']}", *arguments]
+    if config:
+        command.append(f"--config={config}")
+    user = spec["params"]["pg_dbsu"]
+    said: str = __salt__["pigsty_command.answer"](command, user, pgbackrest.GROUP, deadline)
+    return said
+
+
+def _create(*, online: bool) -> None:
+    """Make the stanza; wait for archiving, which holds the same lock while it fails without one.
+
+    Raises:
+        CommandExecutionError: pgBackRest refused, or the lock was never free.
+    """
+    said: list[str] = []
+
+    def made() -> bool:
+        try:
+            execute(["stanza-create", *([] if online else ["--no-online"])], "backup.stanza")
+        except CommandExecutionError as err:
+            said[:] = [str(err)]
+            if "unable to acquire lock" not in str(err):
+                raise
+            return False
+        return True
+
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-            user=spec["params"]["pg_dbsu"],
-            group=pgbackrest.GROUP,
-            extra_groups=[],
-            timeout=limit,
-        )
-    except FileNotFoundError:
-        raise CommandExecutionError("pgbackrest is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise CommandExecutionError(
-            f"pgbackrest {arguments[0]}: not within {limit:g} s (deadline {deadline})"
-        ) from None
-    if done.returncode:
-        said = (done.stdout.strip() + "\n" + done.stderr.strip()).strip()[-_LONGEST:]
-        raise CommandExecutionError(f"pgbackrest {arguments[0]}: {said or done.returncode}")
-    return done.stdout
+        wait_until(made, "backup.lock", "pgBackRest is free to make the stanza")
+    except DeadlineExceeded as err:
+        raise CommandExecutionError(f"{err}: {''.join(said)}") from err
 
 
 def _await_archiving() -> None:

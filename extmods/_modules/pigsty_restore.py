@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pwd
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from pigsty.errors import ClientError, PigstyError
 from pigsty.render import restore
 from pigsty.render.pgbackrest import GROUP
 from pigsty.sql import session
+from pigsty.sql.window import measure as window_of
 
 __virtualname__ = "pigsty_restore"
 
@@ -34,15 +34,21 @@ def __virtual__() -> str:
     return __virtualname__
 
 
-def side(kind: str, value: str, label: str, port: int = 0, timeline: str = "") -> dict[str, Any]:
+def side(
+    target: dict[str, Any],
+    label: str,
+    port: int = 0,
+    timeline: str = "",
+    source: bool = False,
+) -> dict[str, Any]:
     """Restore beside the live cluster and start what was restored; return how far it came.
 
     Args:
-        kind: see :class:`pigsty.backups.Target`.
-        value: the same.
+        target: the fields of a :class:`pigsty.backups.Target`.
         label: the backup to begin with.
         port: where it listens; 0 for nowhere but a socket in its own folder.
         timeline: the timeline to follow, the newest by default.
+        source: whether the backup is that of the cluster that ``pg_pitr`` names.
 
     Raises:
         CommandExecutionError: there is a copy already, no space, or it didn't come up.
@@ -53,12 +59,14 @@ def side(kind: str, value: str, label: str, port: int = 0, timeline: str = "") -
     folder = Path(copy.data).parent
     if folder.exists():
         raise CommandExecutionError(f"there is a copy already in {folder}: remove it first")
-    _look_for_space(folder.parent, label)
+    _look_for_space(folder.parent, label, source)
     user = pwd.getpwnam(_spec()["params"]["pg_dbsu"])
     for path in (folder, Path(copy.data), Path(f"{copy.data}.tablespaces")):
         path.mkdir(mode=0o700)
         shutil.chown(path, user.pw_uid, GROUP)
-    _restore(copy, backups.Target(kind, value), label, timeline)
+    if source:
+        _configure(Path(copy.config))
+    _restore(copy, backups.Target(**target), label, timeline, source)
     return _recover(copy)
 
 
@@ -78,6 +86,27 @@ def remove() -> dict[str, Any]:
     if existed:
         shutil.rmtree(folder)
     return {"removed": str(folder) if existed else None}
+
+
+def window(target: dict[str, Any], backup: dict[str, Any]) -> dict[str, Any]:
+    """Measure on the live leader what a restore to a point would undo.
+
+    Args:
+        target: the fields of a :class:`pigsty.backups.Target`.
+        backup: the one that it begins with, as :meth:`pigsty.backups.Backup.to_dict` gives it.
+
+    Returns:
+        The fields of a :class:`pigsty.pitr.Loss`.
+
+    CLI Example: called by `pigsty pgsql pitr`.
+    """
+    params = _spec()["params"]
+    server = session.Server(params["pg_localhost"], int(params["pg_port"]), params["pg_dbsu"])
+    try:
+        with server.impersonated(), server.connect("postgres") as connection:
+            return dataclasses.asdict(window_of(connection, backups.Target(**target), backup))
+    except (psycopg.Error, ClientError) as err:
+        raise CommandExecutionError(str(err)) from err
 
 
 def canary(write: bool = False) -> dict[str, Any]:
@@ -130,7 +159,7 @@ def halt() -> dict[str, Any]:
     return {"stopped": True}
 
 
-def fill(kind: str, value: str, label: str, timeline: str = "") -> dict[str, Any]:
+def fill(target: dict[str, Any], label: str, timeline: str = "") -> dict[str, Any]:
     """Put the files of a backup in the place of this member's data.
 
     Raises:
@@ -139,7 +168,7 @@ def fill(kind: str, value: str, label: str, timeline: str = "") -> dict[str, Any
     CLI Example: called by `pigsty pgsql restore`.
     """
     _stands_still()
-    _restore(restore.place(_spec()), backups.Target(kind, value), label, timeline)
+    _restore(restore.place(_spec()), backups.Target(**target), label, timeline)
     return {"restored": label}
 
 
@@ -213,10 +242,18 @@ def _empty(data: Path) -> None:
         shutil.rmtree(data)
 
 
-def _restore(copy: restore.Copy, target: backups.Target, label: str, timeline: str) -> None:
-    stanza = _spec()["backup"]["stanza"]
-    command = restore.restore(copy, stanza, target, label, timeline)
-    __salt__["pigsty_pgbackrest.execute"](command, "restore.files")
+def _restore(
+    copy: restore.Copy, target: backups.Target, label: str, timeline: str, source: bool = False
+) -> None:
+    config = copy.config if source else ""
+    stanza = __salt__["pigsty_pgbackrest.stanza"](source)
+    command = restore.restore(copy, stanza, target, label, timeline, config)
+    __salt__["pigsty_pgbackrest.execute"](command, "restore.files", stanza, config)
+
+
+def _configure(path: Path) -> None:
+    """Write how another cluster's backups are read; it is gone with the copy that needs it."""
+    __salt__["pigsty_file.converge"](__salt__["pigsty_pgbackrest.foreign"](str(path)))
 
 
 def _recover(copy: restore.Copy) -> dict[str, Any]:
@@ -277,8 +314,9 @@ def _stands_still() -> None:
         raise CommandExecutionError("PostgreSQL runs here (postmaster.pid): nothing was done")
 
 
-def _look_for_space(folder: Path, label: str) -> None:
-    found = backups.parse(__salt__["pigsty_pgbackrest.info"](), _spec()["backup"]["stanza"])
+def _look_for_space(folder: Path, label: str, source: bool) -> None:
+    stanza = __salt__["pigsty_pgbackrest.stanza"](source)
+    found = backups.parse(__salt__["pigsty_pgbackrest.info"](source), stanza)
     size = next((backup.size for backup in found.backups if backup.label == label), None)
     if size is None:
         raise CommandExecutionError(f"the repository of this member has no backup {label}")
@@ -293,26 +331,10 @@ def _look_for_space(folder: Path, label: str) -> None:
 def _program(name: str, *arguments: str) -> str:
     """Run a program of PostgreSQL's as its superuser."""
     params = _spec()["params"]
-    command: Sequence[str] = [f"{params['pg_bin_dir']}/{name}", *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            user=params["pg_dbsu"],
-            group=GROUP,
-            extra_groups=[],
-            timeout=DEADLINES["restore.stop"],
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise CommandExecutionError(f"{name}: {err}") from err
-    if done.returncode:
-        raise CommandExecutionError(f"{name}: {(done.stderr or done.stdout).strip()[-500:]}")
-    return done.stdout
+    command = [f"{params['pg_bin_dir']}/{name}", *arguments]
+    user = params["pg_dbsu"]
+    said: str = __salt__["pigsty_command.answer"](command, user, GROUP, "restore.stop")
+    return said
 
 
 def _last_words(log: Path) -> str:

@@ -15,6 +15,7 @@ from pigsty.errors import PigstyError
 
 #: Codes of pgBackRest's status of a stanza.
 OK, NO_PATH, NO_BACKUP, NO_DATA = 0, 1, 2, 3
+_PLAIN = (OK, NO_PATH, NO_BACKUP, NO_DATA)
 KINDS = ("full", "diff", "incr")
 _LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 #: PostgreSQL's limit for the name of a restore point, and nothing that needs quoting.
@@ -104,15 +105,18 @@ class Target:
     Attributes:
         kind: ``latest``, ``immediate``, ``time``, ``lsn``, ``xid`` or ``name``.
         value: the point, as PostgreSQL reads it; "" for the first two.
+        exclusive: recovery ends right before it (for ``time``, ``lsn`` and ``xid``).
     """
 
     kind: str
     value: str = ""
+    exclusive: bool = False
 
     @property
     def text(self) -> str:
         """The point as a person says it."""
-        return f"{self.kind} {self.value}".strip()
+        before = "right before " if self.exclusive else ""
+        return f"{before}{self.kind} {self.value}".strip()
 
     def options(self) -> list[str]:
         """Return pgBackRest's options for it."""
@@ -120,7 +124,8 @@ class Target:
             return ["--type=default"]
         if self.kind == "immediate":
             return ["--type=immediate"]
-        return [f"--type={self.kind}", f"--target={self.value}"]
+        words = [f"--type={self.kind}", f"--target={self.value}"]
+        return [*words, "--target-exclusive"] if self.exclusive else words
 
 
 def parse(answer: Sequence[Mapping[str, Any]], stanza: str) -> Repository:
@@ -136,9 +141,12 @@ def parse(answer: Sequence[Mapping[str, Any]], stanza: str) -> Repository:
     status = found.get("status") or {}
     backups = sorted(map(_backup, found.get("backup") or ()), key=lambda backup: backup.end)
     archived = [str(entry.get("max") or "") for entry in found.get("archive") or ()]
+    # The stanza's own status says "other" where the repository's says what it is.
+    words = [str((r.get("status") or {}).get("message", "")) for r in found.get("repo") or ()]
+    code = int(status.get("code", 99))
     return Repository(
-        code=int(status.get("code", 99)),
-        message=str(status.get("message", "")),
+        code=code,
+        message=(words[0] if code not in _PLAIN and words else str(status.get("message", ""))),
         backups=tuple(backups),
         wal=max(archived, default=""),
     )

@@ -72,6 +72,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "backup.info": 60.0,
         # A stanza is two small files; the server and the repository are asked for what they are.
         "backup.stanza": 120.0,
+        # Archiving into a repository without a stanza fails within seconds, and is tried again.
+        "backup.lock": 60.0,
         # A WAL segment is switched, and comes to the archive: pgBackRest itself waits for 60 s.
         "backup.check": 120.0,
         # The first full backup of a cluster, which an apply waits for.

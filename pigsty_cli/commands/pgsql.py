@@ -59,7 +59,7 @@ def list_(cluster: str | None, inventory: str | None, output: str) -> None:
       pigsty pgsql list pg-test -o json
     """
     from pigsty.targets import TargetError, nearest
-    from pigsty_cli import deployment
+    from pigsty_cli import attempts, deployment
 
     topology = deployment.load(find(inventory))
     clusters = list(topology.pg_clusters.values())
@@ -79,6 +79,9 @@ def list_(cluster: str | None, inventory: str | None, output: str) -> None:
                 f"{name} is paused: nobody takes over from a leader that fails, until "
                 f"`pigsty pgsql resume {name}`"
             )
+        cut = attempts.read(name)
+        if cut is not None:
+            message(cut.text)
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@
     where the cluster's files are; ``certificates``, where its certificate and key are.
 ``backup``
     ``stanza`` and ``options`` of pgBackRest's repository; None without backups.
+``source``
+    the same of the other cluster that ``pg_pitr`` names; None if it names none.
 ``patroni``
     what its configuration needs besides: peers, passwords, tags.
 ``hba``
@@ -137,6 +139,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "role": member.role,
         "seq": member.seq,
         "services": _services(topology, cluster),
+        "source": _source(topology, cluster, node, site),
     }
 
 
@@ -184,6 +187,15 @@ def _backup(cluster: PgCluster, node: Node, site: Site) -> dict[str, Any] | None
         # A user of the deployment's own object storage: one password, whoever asks for it.
         options["s3_key_secret"] = site.secret("all", f"minio_user_{options['s3_key']}")
     return {"options": options, "stanza": cluster.name}
+
+
+def _source(
+    topology: Topology, cluster: PgCluster, node: Node, site: Site
+) -> dict[str, Any] | None:
+    """Return the repository of another cluster, where the inventory lets this one read it."""
+    name = (node.vars["pg_pitr"] or {}).get("cluster")
+    other = topology.pg_clusters.get(str(name)) if name not in (None, cluster.name) else None
+    return _backup(other, other.members[0].node, site) if other else None
 
 
 def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, Any]:

@@ -280,8 +280,8 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": local,
         "remove_data_directory_on_rewind_failure": True,
         "remove_data_directory_on_diverged_timelines": False,
-        "create_replica_methods": ["basebackup"],
         "basebackup": [{"max-rate": "1000M"}, {"checkpoint": "fast"}],
+        **_cloning(spec),
     }
     if patroni["delay"]:
         config["recovery_conf"] = {"recovery_min_apply_delay": patroni["delay"]}
@@ -293,6 +293,27 @@ def _archiving(spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec["backup"] is None:
         return {}
     return {"archive_command": pgbackrest.archive_command(spec["backup"]["stanza"])}
+
+
+def _cloning(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a replica gets its data, and the WAL that its leader no longer has.
+
+    Where all members reach the repository it comes from the last backup, which spares the leader
+    and takes only what differs; without a backup it is copied from the leader after all.
+    """
+    backup = spec["backup"]
+    if backup is None or pgbackrest.local(backup["options"]):
+        return {"create_replica_methods": ["basebackup"]}
+    stanza = backup["stanza"]
+    return {
+        "create_replica_methods": ["pgbackrest", "basebackup"],
+        "pgbackrest": {
+            "command": pgbackrest.clone_command(stanza),
+            "keep_data": True,
+            "no_params": True,
+        },
+        "recovery_conf": {"restore_command": pgbackrest.restore_command(stanza)},
+    }
 
 
 def _initdb(params: Mapping[str, Any]) -> list[Any]:

@@ -24,6 +24,8 @@ LOCAL = frozenset(("posix", "cifs"))
 #: WAL that may wait for a repository that can't be reached. Beyond it WAL is dropped (and with it
 #: the way back through that time), because a full disk would stop the database.
 QUEUE = "4GiB"
+#: Seconds for one WAL segment out of a shared repository.
+_PATIENCE = 10
 #: Of a crontab's line before the command: minute, hour, day, month, weekday.
 _FIELDS = 5
 _BOOLEANS = {"true": "y", "false": "n"}
@@ -37,6 +39,20 @@ def local(options: Mapping[str, Any]) -> bool:
 def archive_command(stanza: str) -> str:
     """Return PostgreSQL's ``archive_command`` for a stanza."""
     return f'pgbackrest --stanza={stanza} archive-push "%p"'
+
+
+def restore_command(stanza: str) -> str:
+    """Return PostgreSQL's ``restore_command`` of a replica whose repository all members reach.
+
+    A member that is promoted asks for more WAL and for newer timelines before it takes writes. A
+    repository that is silent must not hold it up: after these seconds there is nothing to be had.
+    """
+    return f'timeout {_PATIENCE} pgbackrest --stanza={stanza} archive-get %f "%p"'
+
+
+def clone_command(stanza: str) -> str:
+    """Return the command by which Patroni fills a replica from the newest backup."""
+    return f"pgbackrest --stanza={stanza} --delta --type=none restore"
 
 
 def processes(cpu: int) -> dict[str, int]:
@@ -135,7 +151,10 @@ def crontab(lines: Sequence[str], user: str) -> str | None:
 
 
 def program(spec: Mapping[str, Any]) -> str:
-    """Return the program ``pg-backup [full|diff|incr]``, for schedules: it asks who leads now."""
+    """Return the program ``pg-backup [full|diff|incr]``, for schedules: it asks who leads now.
+
+    Where another member leads it ends with 1, as people's scripts expect.
+    """
     params, backup = spec["params"], spec["backup"]
     scheme = "https" if params["patroni_ssl_enabled"] else "http"
     values = {
@@ -175,7 +194,7 @@ def _scheduled(line: str, user: str) -> str:
 _PROGRAM = '''\
 #!/usr/bin/python3
 # Managed by Pigsty: edit pigsty.yml, not this file.
-"""Make a backup if this member leads its cluster; otherwise end quietly. For crontabs."""
+"""Make a backup if this member leads its cluster; otherwise end with 1. For crontabs."""
 
 import os
 import ssl
@@ -204,8 +223,9 @@ kind = sys.argv[1] if len(sys.argv) > 1 else "incr"
 if kind not in KINDS:
     sys.exit("usage: pg-backup [full|diff|incr]")
 try:
-    if leads():
-        os.execvp("pgbackrest", ["pgbackrest", "--stanza=" + STANZA, "--type=" + kind, "backup"])
+    if not leads():
+        sys.exit("pg-backup: another member leads: nothing was done")
+    os.execvp("pgbackrest", ["pgbackrest", "--stanza=" + STANZA, "--type=" + kind, "backup"])
 except OSError as error:
     sys.exit(f"pg-backup: {error}")
 '''

@@ -36,6 +36,7 @@ class Copy:
         log: its log file.
         aside: whether it runs beside the live cluster, which must not notice it.
         listen: addresses that it listens at.
+        config: pgBackRest's configuration for another cluster's backups.
     """
 
     data: str
@@ -45,6 +46,7 @@ class Copy:
     log: str
     aside: bool
     listen: str = ""
+    config: str = ""
 
 
 def side(spec: Mapping[str, Any], port: int) -> Copy:
@@ -59,6 +61,7 @@ def side(spec: Mapping[str, Any], port: int) -> Copy:
         log=f"{folder}/postgres.log",
         aside=True,
         listen=f"127.0.0.1,{spec['ip']}" if port else "",
+        config=f"{folder}/pgbackrest.conf",
     )
 
 
@@ -75,7 +78,9 @@ def place(spec: Mapping[str, Any]) -> Copy:
     )
 
 
-def restore(copy: Copy, stanza: str, target: Target, label: str, timeline: str = "") -> list[str]:
+def restore(
+    copy: Copy, stanza: str, target: Target, label: str, timeline: str = "", config: str = ""
+) -> list[str]:
     """Return pgBackRest's command that fills a copy's data directory.
 
     Args:
@@ -84,17 +89,22 @@ def restore(copy: Copy, stanza: str, target: Target, label: str, timeline: str =
         target: where recovery ends.
         label: the backup to begin with.
         timeline: the timeline to follow, the newest by default.
+        config: pgBackRest's configuration, where it isn't this cluster's.
     """
     words = ["restore", f"--set={label}", *target.options()]
     if target.kind != "latest":
         words.append("--target-action=promote")
-    if timeline:
+    # The end of a backup lies on that backup's own timeline: pgBackRest takes no other there.
+    if timeline and target.kind != "immediate":
         words.append(f"--target-timeline={timeline}")
     if not copy.aside:
         return [*words, "--delta"]
     # The live member archives at the same time, and asynchronous commands would wait for each
     # other. Tablespaces must not land on those of the live cluster.
-    command = f"pgbackrest --stanza={stanza} --pg1-path={copy.data} --no-archive-async archive-get"
+    own = f" --config={config}" if config else ""
+    command = (
+        f"pgbackrest{own} --stanza={stanza} --pg1-path={copy.data} --no-archive-async archive-get"
+    )
     return [
         *words,
         f"--pg1-path={copy.data}",

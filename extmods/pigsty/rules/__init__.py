@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from pigsty.findings import Finding
 from pigsty.rules import (
+    backup,
     etcd,
     hba,
     hosts,
@@ -53,8 +54,10 @@ RULES: tuple[Rule, ...] = (
     pgsql.listen,
     pgsql.sharing,
     pgsql.version,
-    pgsql.backup,
-    pgsql.schedule,
+    backup.repository,
+    backup.endpoint,
+    backup.schedule,
+    backup.recovery,
     replication.standby,
     replication.delayed,
     replication.synchronous,

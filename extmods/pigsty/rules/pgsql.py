@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterator
 
 from pigsty import platform
-from pigsty.errors import PillarError
 from pigsty.findings import Finding
-from pigsty.render import pgbackrest
 from pigsty.rules import sequences
 from pigsty.rules.context import Context
 from pigsty.rules.scalars import address, quote
@@ -163,48 +161,3 @@ def version(ctx: Context) -> Iterator[Finding]:
         text = f"PostgreSQL {wanted} of cluster {cluster} is no part of {platform.REFERENCE}"
         hint = f"use {brought}, or name a repository that has it in repo_upstream"
         yield ctx.warning(ctx.place(nodes[0], "pg_version"), text, hint)
-
-
-def backup(ctx: Context) -> Iterator[Finding]:
-    """Report a backup method that names no repository, and one that a failover leaves behind."""
-    left: list[Node] = []
-    for nodes in ctx.clusters("pg_cluster").values():
-        node = nodes[0]
-        method = ctx.text(node, "pgbackrest_method")
-        repositories = ctx.value(node, "pgbackrest_repo")
-        if method and isinstance(repositories, dict) and method not in repositories:
-            known = ", ".join(map(str, repositories)) or "none"
-            text = f"pgbackrest_method {method} is no repository of pgbackrest_repo"
-            yield ctx.error(ctx.place(node, "pgbackrest_method"), text, f"known are: {known}")
-            continue
-        options = repositories.get(method) if isinstance(repositories, dict) else None
-        if len(nodes) > 1 and ctx.flag(node, "pgbackrest_enabled") and _own_folder(options):
-            left.append(node)
-    if left:
-        names = sorted(ctx.text(node, "pg_cluster") for node in left)
-        more = f" (and {len(names) - 1} more like it)" if names[1:] else ""
-        text = (
-            f"backups of cluster {names[0]} are on the disk of the member that leads, and don't "
-            f"follow a failover{more}"
-        )
-        hint = "use a pgbackrest_method that all members reach (s3, minio)"
-        declared = ctx.declared(left[0], "pgbackrest_method")
-        place = ctx.place(left[0], "pgbackrest_method" if declared else "pg_cluster")
-        yield ctx.warning(place, text, hint)
-
-
-def schedule(ctx: Context) -> Iterator[Finding]:
-    """Report lines of pg_crontab that cron wouldn't understand."""
-    for nodes in ctx.clusters("pg_cluster").values():
-        lines = ctx.value(nodes[0], "pg_crontab")
-        for at, line in enumerate(lines if isinstance(lines, list) else ()):
-            try:
-                pgbackrest.crontab([str(line)], "postgres")
-            except PillarError as error:
-                place = ctx.place(nodes[0], "pg_crontab").inside(at)
-                hint = "five fields or @word, then the command; no user"
-                yield ctx.error(place, str(error), hint)
-
-
-def _own_folder(options: object) -> bool:
-    return isinstance(options, dict) and pgbackrest.local(options)

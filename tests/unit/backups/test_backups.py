@@ -140,3 +140,14 @@ def test_a_person_may_choose():
 def test_options_of_pgbackrest():
     assert backups.target("latest").options() == ["--type=default"]
     assert backups.target("4711").options() == ["--type=xid", "--target=4711"]
+
+
+def test_a_repository_in_trouble_says_what_it_is():
+    trouble = {"code": 99, "message": "[HostConnectError] unable to connect"}
+    answer = {
+        "name": "pg",
+        "status": {"code": 99, "message": "other"},
+        "repo": [{"status": trouble}],
+    }
+    found = backups.parse([answer], "pg")
+    assert (found.exists, found.message) == (False, "[HostConnectError] unable to connect")

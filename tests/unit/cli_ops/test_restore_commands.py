@@ -1,4 +1,4 @@
-"""`pigsty pgsql restore|drill`: what is refused, the order of the steps, and a step that fails."""
+"""`pigsty pgsql restore|pitr|drill`: what is refused, the order of the steps, one that fails."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pigsty.clients.patroni import Status
-from pigsty_cli import access, deployment, exitcodes, lock, remote, restoring, saltapi
-from pigsty_cli.errors import CliError
+from pigsty.errors import ClientError
+from pigsty_cli import (
+    access,
+    attempts,
+    deployment,
+    drills,
+    exitcodes,
+    lock,
+    recovering,
+    remote,
+    restoring,
+    saltapi,
+)
+from pigsty_cli.errors import CliError, Refused
 from pigsty_cli.main import run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,6 +46,8 @@ class World:
         self.paused = False
         self.fails = ""
         self.lost_row = False
+        self.silent: set[str] = set()
+        self.stanza = "pg-test"
 
     def call(self, _bus: Any, host: str, function: str, words: Any = None, **_: Any) -> Any:
         name = function.partition(".")[2]
@@ -40,8 +55,18 @@ class World:
         self.words[name] = words
         if name == self.fails:
             raise CliError(f"{host}: no")
+        if name == "serve":
+            self.silent.discard(host)
+        if name == "halt":
+            self.silent.add(host)
+        if name == "window":
+            return {"seconds": 90, "transactions": 7, "bounded": False, "wal": 2**24}
         if name == "look":
-            answer = {"name": "pg-test", "status": {"code": 0, "message": "ok"}, "backup": [ENTRY]}
+            answer = {
+                "name": self.stanza,
+                "status": {"code": 0, "message": "ok"},
+                "backup": [ENTRY],
+            }
             return {"info": [answer], "now": STOP + 3600, "role": "primary"}
         if name == "canary":
             return {"written": "now" if words.get("write") or not self.lost_row else "before"}
@@ -58,6 +83,8 @@ class World:
         self.calls.append(("pause" if on else "resume", self.asked))
 
     def status(self) -> Status:
+        if self.asked in self.silent:
+            raise ClientError("no answer")
         return Status(
             name="x",
             scope="pg-test",
@@ -95,20 +122,28 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setattr(remote, "refresh", lambda *_: None)
     monkeypatch.setattr(access, "of", lambda *_: found)
     monkeypatch.setattr(restoring, "Master", Master)
+    monkeypatch.setattr(recovering, "Master", Master)
+    monkeypatch.setattr(attempts, "FOLDER", tmp_path / "pitr")
+    monkeypatch.setattr(drills, "FOLDER", tmp_path / "metrics")
     monkeypatch.setattr(saltapi, "Master", Master)
     monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (tmp_path / "apply.lock",))
     found.rows = rows  # type: ignore[attr-defined]
     return found
 
 
-def ask(*words: str) -> int:
-    return run(["pgsql", *words, "-i", str(ROOT / "pillar/inventory/sandbox.yml")])
+def ask(*words: str, inventory: Path = ROOT / "pillar/inventory/sandbox.yml") -> int:
+    return run(["pgsql", *words, "-i", str(inventory)])
+
+
+def steps(world: World) -> list[str]:
+    return [name for name, _ in world.calls]
 
 
 def test_in_place_step_by_step(world: World, capsys: Any) -> None:
-    assert ask("restore", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
     assert world.calls == [
         ("look", TWO),
+        ("window", TWO),
         ("flush", TWO),
         ("pause", TWO),
         ("halt", ONE),
@@ -123,10 +158,11 @@ def test_in_place_step_by_step(world: World, capsys: Any) -> None:
         ("serve", THREE),
         ("backup", TWO),
     ]
-    assert world.words["fill"]["value"] == "2026-03-01 12:30:00.000000+00:00"
+    assert world.words["fill"]["target"]["value"] == "2026-03-01 12:30:00.000000+00:00"
     assert world.words["fill"]["timeline"] == "10"
     assert world.words["backup"] == {"kind": "full"}
-    assert "undone: everything between 2026-03-01 12:30:00" in capsys.readouterr().err
+    assert "0:01:30, 7 transactions, about 16 MiB of WAL" in capsys.readouterr().err
+    assert attempts.read("pg-test") is None
 
 
 def test_the_backups_own_timeline_needs_no_history(
@@ -134,7 +170,7 @@ def test_the_backups_own_timeline_needs_no_history(
 ) -> None:
     archive = {"start": "0000000A0000000000000001", "stop": "0000000A0000000000000002"}
     monkeypatch.setitem(ENTRY, "archive", archive)
-    assert ask("restore", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
     assert world.words["fill"]["timeline"] == "current"
 
 
@@ -148,76 +184,187 @@ def test_only_replicas_start_without_data(world: World) -> None:
 
     world.call = call  # type: ignore[method-assign]
     remote.call = call
-    assert ask("restore", "pg-test", "--to", "latest", "--yes") == exitcodes.OK
+    assert ask("pitr", "pg-test", "--to", "latest", "--yes") == exitcodes.OK
     assert seen == [(TWO, False), (ONE, True), (THREE, True)]
 
 
 @pytest.mark.parametrize("point", ["2026-03-01 11:00:00", "2026-03-01 13:00:01", "0/1"])
 def test_a_point_outside_the_window_touches_nothing(world: World, point: str, capsys: Any) -> None:
-    assert ask("restore", "pg-test", "--to", point, "--yes") == exitcodes.REFUSED
+    assert ask("pitr", "pg-test", "--to", point, "--yes") == exitcodes.REFUSED
     assert world.calls == [("look", TWO)]
     assert "nothing was touched" in capsys.readouterr().err
 
 
 def test_a_test_run_shows_and_touches_nothing(world: World, capsys: Any) -> None:
-    assert ask("restore", "pg-test", "--to", AFTER, "--test") == exitcodes.OK
-    assert world.calls == [("look", TWO)]
+    assert ask("pitr", "pg-test", "--to", AFTER, "--test") == exitcodes.OK
+    assert steps(world) == ["look", "window"]
     assert "2 of its members are copied anew" in capsys.readouterr().err
 
 
 def test_without_a_person_or_yes_nothing_is_done(world: World) -> None:
-    assert ask("restore", "pg-test", "--to", AFTER) == exitcodes.REFUSED
-    assert world.calls == [("look", TWO)]
+    assert ask("pitr", "pg-test", "--to", AFTER) == exitcodes.REFUSED
+    assert steps(world) == ["look", "window"]
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--to", "a b"), ("--to", "latest", "--remove"), ("--to", "1", "--timeline", "x")]
+    "words",
+    [
+        ("pitr",),
+        ("pitr", "--to", "a b"),
+        ("pitr", "--to", "1", "--timeline", "x"),
+        ("pitr", "--to", "latest", "--exclusive"),
+        ("restore", "--to", "latest"),
+        ("restore", "--to", "latest", "--side", "5440", "--remove"),
+    ],
 )
 def test_wrong_words(world: World, words: tuple[str, ...]) -> None:
-    assert ask("restore", "pg-test", *words) == exitcodes.USAGE
+    assert ask(words[0], "pg-test", *words[1:]) == exitcodes.USAGE
     assert world.calls == []
 
 
 def test_a_step_that_fails_ends_it_and_names_the_way_on(world: World, capsys: Any) -> None:
     world.fails = "recover"
-    assert ask("restore", "pg-test", "--to", AFTER, "--yes") == exitcodes.FAILED
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.FAILED
     assert world.calls[-1] == ("recover", TWO)
-    assert f"--again {TWO} --timeline 10`" in capsys.readouterr().err
+    assert "`pigsty pgsql pitr pg-test --again`" in capsys.readouterr().err
 
 
 def test_what_is_not_archived_is_not_given_up(world: World) -> None:
     world.fails = "flush"
-    assert ask("restore", "pg-test", "--to", AFTER, "--yes") == exitcodes.FAILED
-    assert world.calls == [("look", TWO), ("flush", TWO)]
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.FAILED
+    assert steps(world) == ["look", "window", "flush"]
+    # Nothing was touched, so nothing has to be gone on with.
+    assert attempts.read("pg-test") is None
 
 
-def test_a_restore_goes_on_where_it_was_cut_off(world: World) -> None:
-    words = ("restore", "pg-test", "--to", AFTER, "--yes", "--again")
-    assert ask(*words, "pg-test-2") == exitcodes.REFUSED  # it leads
+@pytest.mark.parametrize(
+    ("fails", "step", "goes_on"),
+    [
+        ("fill", "restore", ["halt", "halt", "halt", "fill", "recover", "forget", "serve"]),
+        ("recover", "recovery", ["halt", "halt", "halt", "fill", "recover", "forget", "serve"]),
+        ("forget", "start", ["forget", "serve", "resume", "serve", "serve", "backup"]),
+        ("backup", "backup", ["backup"]),
+    ],
+)
+def test_it_goes_on_where_it_was_cut_off(
+    world: World, fails: str, step: str, goes_on: list[str], capsys: Any
+) -> None:
+    world.fails = fails
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.FAILED
+    cut = attempts.read("pg-test")
+    assert cut is not None
+    assert (cut.step, cut.host, cut.label, cut.timeline) == (step, TWO, "F", "10")
+    world.fails = ""
+    world.calls.clear()
+    # Neither another recovery nor an apply gets in between; everybody is told how to go on.
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.REFUSED
+    with pytest.raises(Refused, match="--again"):
+        attempts.refuse(["pg-meta", "pg-test"])
     assert world.calls == []
+    assert ask("pitr", "pg-test", "--again", "--yes") == exitcodes.OK
+    assert steps(world)[: len(goes_on) + 1] == ["look", *goes_on]
+    assert "flush" not in steps(world)
+    assert attempts.read("pg-test") is None
+
+
+def test_what_was_cut_off_may_go_to_another_point(world: World) -> None:
+    world.fails = "recover"
+    ask("pitr", "pg-test", "--to", AFTER, "--yes")
+    world.fails = ""
+    assert ask("pitr", "pg-test", "--again", "--to", "latest", "--yes") == exitcodes.OK
+    assert world.words["fill"]["target"]["kind"] == "latest"
+    assert world.words["fill"]["timeline"] == "10"
+
+
+def test_a_replayed_point_is_not_changed_any_more(world: World) -> None:
+    world.fails = "forget"
+    ask("pitr", "pg-test", "--to", AFTER, "--yes")
+    assert ask("pitr", "pg-test", "--again", "--to", "latest", "--yes") == exitcodes.USAGE
+
+
+def test_a_recovery_that_was_killed_before_it_began_binds_nobody(world: World) -> None:
+    values = {"kind": "latest", "value": "", "exclusive": False, "label": "F", "timeline": ""}
+    attempts.write(
+        attempts.Attempt("pg-test", TWO, **values, step="pause", since="now", user="me")  # type: ignore[arg-type]
+    )
+    attempts.refuse(["pg-test"])
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
+
+
+def test_nothing_to_go_on_with(world: World) -> None:
+    assert ask("pitr", "pg-test", "--again", "--yes") == exitcodes.REFUSED
+    assert world.calls == []
+
+
+def test_a_cluster_without_a_leader_is_restored_where_one_says(world: World) -> None:
+    words = ("pitr", "pg-test", "--to", AFTER, "--yes", "--on")
+    assert ask(*words, "pg-test-2") == exitcodes.REFUSED  # it leads
     world.rows[1].role = "unknown"  # type: ignore[attr-defined]
     assert ask(*words, "pg-else-1") == exitcodes.REFUSED
+    assert world.calls == []
+    world.silent = {ONE, TWO, THREE}
     assert ask(*words, "pg-test-2") == exitcodes.OK
-    assert [name for name, _ in world.calls[:3]] == ["look", "halt", "halt"]
+    assert steps(world)[:3] == ["look", "halt", "halt"]
     assert "flush" not in world.words
 
 
 def test_beside_the_live_cluster(world: World) -> None:
     assert ask("restore", "pg-test", "--to", AFTER, "--side", "5440") == exitcodes.OK
-    assert [name for name, _ in world.calls] == ["look", "flush", "side"]
+    assert steps(world) == ["look", "flush", "side"]
     assert world.words["side"]["port"] == 5440
     assert ask("restore", "pg-test", "--remove") == exitcodes.OK
     assert world.calls[-1] == ("remove", TWO)
 
 
-def test_a_drill_looks_for_its_row_and_tidies_up(world: World, capsys: Any) -> None:
+def declaring(folder: Path, **pitr: Any) -> Path:
+    document = yaml.safe_load((ROOT / "pillar/inventory/sandbox.yml").read_text())
+    document["all"]["children"]["pg-test"]["vars"]["pg_pitr"] = pitr
+    file = folder / "pigsty.yml"
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
+def test_the_inventory_may_say_where_to(world: World, tmp_path: Path) -> None:
+    file = declaring(tmp_path, time="2026-03-01 12:30:00+00", timeline=3, exclusive=True)
+    assert ask("pitr", "pg-test", "--yes", inventory=file) == exitcodes.OK
+    assert world.words["fill"]["timeline"] == "3"
+    assert world.words["fill"]["target"] == {
+        "kind": "time",
+        "value": "2026-03-01 12:30:00.000000+00:00",
+        "exclusive": True,
+    }
+
+
+def test_what_the_inventory_asks_for_and_is_not_done_is_refused(
+    world: World, tmp_path: Path, capsys: Any
+) -> None:
+    file = declaring(tmp_path, type="default", archive=False)
+    assert ask("pitr", "pg-test", "--yes", inventory=file) == exitcodes.USAGE
+    assert world.calls == []
+    assert "archive" in capsys.readouterr().err
+
+
+def test_another_cluster_comes_beside_and_never_in_place(world: World, tmp_path: Path) -> None:
+    file = declaring(tmp_path, cluster="pg-meta")
+    assert ask("pitr", "pg-test", "--yes", inventory=file) == exitcodes.REFUSED
+    assert world.calls == []
+    # The minion's repository answers for the other stanza.
+    world.stanza = "pg-meta"
+    assert ask("restore", "pg-test", "--side", "5440", inventory=file) == exitcodes.OK
+    assert steps(world) == ["look", "side"]
+    assert world.words["look"] == {"source": True}
+    assert world.words["side"]["source"] is True
+
+
+def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
     assert ask("drill", "pg-test") == exitcodes.OK
-    names = [name for name, _ in world.calls]
-    assert names == ["look", "canary", "flush", "side", "canary", "remove"]
+    assert steps(world) == ["look", "canary", "flush", "side", "canary", "remove"]
+    metric = drills.FOLDER / "drill-pg-test.prom"
+    assert 'pigsty_drill_success{cls="pg-test"} 1\n' in metric.read_text()
     world.lost_row = True
     assert ask("drill", "pg-test") == exitcodes.FAILED
-    assert "did not come back" in capsys.readouterr().err
     assert world.calls[-1][0] == "remove"
+    assert 'pigsty_drill_success{cls="pg-test"} 0\n' in metric.read_text()
 
 
 def test_a_drill_that_fails_tidies_up(world: World) -> None:

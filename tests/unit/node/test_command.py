@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -50,3 +54,26 @@ def test_nobody_is_asked(command):
         command.problem(["sh", "-c", "read answer || { echo no answer; exit 1; }"]) == "no answer"
     )
     assert command.problem(["grep", "-q", "secret"], stdin="a secret\n") == ""
+
+
+def me() -> tuple[str, str]:
+    return pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+
+
+def test_somebody_elses_program_sees_nothing_of_our_environment(command, monkeypatch):
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    said = command.answer(["sh", "-c", "pwd; env"], *me(), "node.command")
+    assert said.startswith("/\n")
+    assert "s3cr3t" not in said
+
+
+def test_what_somebody_elses_program_says_when_it_fails(command, monkeypatch):
+    with pytest.raises(CommandExecutionError, match=r"sh -c: out\nwhy"):
+        command.answer(["sh", "-c", "echo out; echo why >&2; exit 3"], *me(), "node.command")
+    with pytest.raises(CommandExecutionError, match="it ended with 7"):
+        command.answer(["sh", "-c", "exit 7"], *me(), "node.command")
+    with pytest.raises(CommandExecutionError, match="is not installed"):
+        command.answer(["no-such-program"], *me(), "node.command")
+    monkeypatch.setattr(command, "DEADLINES", {"node.command": 0.05})
+    with pytest.raises(CommandExecutionError, match=r"deadline node\.command"):
+        command.answer(["sleep", "5"], *me(), "node.command")

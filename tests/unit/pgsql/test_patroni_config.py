@@ -227,3 +227,21 @@ def test_the_text_is_yaml_that_reads_back_and_is_the_same_every_time(config):
     found = config()
     assert yaml.safe_load(patroni.text(found)) == found
     assert patroni.text(found) == patroni.text(config())
+
+
+SHARED = {"s3": {"type": "s3", "path": "/b"}}
+
+
+def test_replicas_come_from_a_repository_that_all_members_reach(config):
+    found = config("10.1.1.12", pgbackrest_method="s3", pgbackrest_repo=SHARED)["postgresql"]
+    assert found["create_replica_methods"] == ["pgbackrest", "basebackup"]
+    assert "--stanza=pg-test" in found["pgbackrest"]["command"]
+    # A silent repository must not hold a promotion up.
+    assert found["recovery_conf"]["restore_command"].startswith("timeout ")
+
+
+@pytest.mark.parametrize("changes", [{}, {"pgbackrest_enabled": False}])
+def test_replicas_come_from_the_leader_without_one(config, changes):
+    found = config("10.1.1.12", **changes)["postgresql"]
+    assert found["create_replica_methods"] == ["basebackup"]
+    assert not {"recovery_conf", "pgbackrest"} & set(found)

@@ -184,9 +184,10 @@ def test_the_leader_makes_a_backup(run):
     assert (done.returncode, called) == (0, "--stanza=pg-test --type=full backup")
 
 
-def test_a_replica_says_and_does_nothing(run):
+def test_a_replica_does_nothing_and_says_so(run):
     done, called = run(503)
-    assert (done.returncode, done.stdout, done.stderr, called) == (0, "", "", "")
+    assert (done.returncode, done.stdout, called) == (1, "", "")
+    assert "another member leads" in done.stderr
 
 
 def test_a_patroni_in_trouble_is_an_error(run):

@@ -135,3 +135,19 @@ def test_a_backup_on_demand_makes_what_is_missing_first(setup):
     assert repository.calls == [["stanza-create"], ["backup", "--type=diff"]]
     with pytest.raises(CommandExecutionError, match="no backup of type"):
         repository.module.backup("--stanza=x")
+
+
+def test_archiving_that_holds_the_lock_is_waited_for(setup, monkeypatch):
+    managed, repository = setup("primary")
+    made, held = repository.module.execute, ["once", "twice"]
+
+    def execute(arguments, deadline):
+        if arguments[0] == "stanza-create" and held:
+            held.pop()
+            raise CommandExecutionError("unable to acquire lock on file")
+        return made(arguments, deadline)
+
+    repository.module.execute = execute
+    monkeypatch.setattr("pigsty.deadlines.POLL_SECONDS", 0)
+    assert managed("pg-test")["result"] is True
+    assert held == []

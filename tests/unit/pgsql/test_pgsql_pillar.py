@@ -127,3 +127,11 @@ def test_hba_rules_carry_their_role(pillar):
         "scram-sha-256",
     ]
     assert len(pillar()["hba"]["postgres"]) == len(found["postgres"]) - 1
+
+
+def test_another_clusters_backups_are_readable_only_where_it_is_declared(pillar):
+    assert pillar()["source"] is None
+    assert pillar(pg_pitr={"cluster": "pg-test"})["source"] is None
+    assert pillar(pg_pitr={"cluster": "pg-none"})["source"] is None
+    found = pillar(pg_pitr={"cluster": "pg-meta", "type": "default"})["source"]
+    assert found["stanza"] == "pg-meta"

@@ -6,8 +6,10 @@ import pytest
 from salt.exceptions import CommandExecutionError
 
 from pigsty.backups import Target
+from pigsty.pitr import exclusive
 from pigsty.render import restore
 
+LATEST = {"kind": "latest", "value": "", "exclusive": False}
 NOON = Target("time", "2026-03-01 12:00:00.000000+00:00")
 
 
@@ -59,6 +61,23 @@ def test_recovery_promotes_at_its_target(pillar):
     assert not any(word.startswith("--target") for word in latest)
 
 
+def test_a_copy_of_another_cluster_reads_its_repository(pillar):
+    copy = restore.side(pillar(), 5440)
+    words = restore.restore(copy, "pg-meta", NOON, "F", config=copy.config)
+    command = next(word for word in words if word.startswith("--recovery-option"))
+    assert f"--config={copy.config} --stanza=pg-meta" in command
+
+
+def test_the_end_of_a_backup_has_its_own_timeline(pillar):
+    words = restore.restore(restore.place(pillar()), "pg-test", Target("immediate"), "F", "3")
+    assert not any(word.startswith("--target-timeline") for word in words)
+
+
+def test_right_before_a_point(pillar):
+    words = restore.restore(restore.place(pillar()), "pg-test", exclusive(NOON), "F")
+    assert "--target-exclusive" in words
+
+
 def test_settings_that_recovery_needs_come_from_the_backup():
     lines = [
         "pg_control version number:            1700",
@@ -93,8 +112,9 @@ def machine(member, tmp_path):
         member.units[unit] = {"LoadState": "not-found", "ActiveState": "inactive"}
     member.calls = []
     member.salt |= {
-        "pigsty_pgbackrest.execute": lambda words, deadline: member.calls.append(words),
-        "pigsty_pgbackrest.info": list,
+        "pigsty_pgbackrest.execute": lambda words, *_: member.calls.append(words),
+        "pigsty_pgbackrest.info": lambda source=False: [],
+        "pigsty_pgbackrest.stanza": lambda source=False: "other" if source else "pg-test",
         "pigsty_patroni.status": lambda: {"paused": member.paused},
     }
     member.paused = False
@@ -104,14 +124,14 @@ def machine(member, tmp_path):
 
 
 def test_files_are_restored_where_nothing_runs(machine):
-    assert machine.fill("latest", "", "F") == {"restored": "F"}
+    assert machine.fill(LATEST, "F") == {"restored": "F"}
     assert machine.member.calls[0][0] == "restore"
 
 
 @pytest.mark.parametrize("step", ["fill", "recover", "forget", "serve"])
 def test_nothing_is_done_while_patroni_runs(machine, step):
     machine.member.install("patroni.service", "active")
-    words = {"fill": ("latest", "", "F"), "serve": (True,)}.get(step, ())
+    words = {"fill": (LATEST, "F"), "serve": (True,)}.get(step, ())
     with pytest.raises(CommandExecutionError, match="Patroni runs"):
         getattr(machine, step)(*words)
     assert machine.member.calls == []
@@ -121,7 +141,7 @@ def test_nothing_is_done_while_patroni_runs(machine, step):
 @pytest.mark.parametrize("step", ["fill", "recover", "forget", "serve"])
 def test_nothing_is_done_while_postgresql_runs(machine, step):
     (machine.data / "postmaster.pid").write_text("1\n")
-    words = {"fill": ("latest", "", "F"), "serve": (True,)}.get(step, ())
+    words = {"fill": (LATEST, "F"), "serve": (True,)}.get(step, ())
     with pytest.raises(CommandExecutionError, match="PostgreSQL runs"):
         getattr(machine, step)(*words)
     assert machine.data.exists()
@@ -157,17 +177,17 @@ def test_the_leader_starts_with_its_data(machine):
 def test_a_second_copy_is_refused(machine, tmp_path):
     (tmp_path / "side").mkdir()
     with pytest.raises(CommandExecutionError, match="there is a copy already"):
-        machine.side("latest", "", "F", 5440)
+        machine.side(LATEST, "F", 5440)
     assert machine.remove() == {"removed": str(tmp_path / "side")}
     assert machine.remove() == {"removed": None}
 
 
 def test_a_copy_that_finds_no_space_or_backup_is_refused(machine, tmp_path):
     with pytest.raises(CommandExecutionError, match="no backup F"):
-        machine.side("latest", "", "F", 5440)
+        machine.side(LATEST, "F", 5440)
     huge = {"label": "F", "type": "full", "info": {"size": 2**62}}
     answer = [{"name": "pg-test", "status": {"code": 0}, "backup": [huge]}]
-    machine.member.salt["pigsty_pgbackrest.info"] = lambda: answer
+    machine.member.salt["pigsty_pgbackrest.info"] = lambda source=False: answer
     with pytest.raises(CommandExecutionError, match="GiB free"):
-        machine.side("latest", "", "F", 5440)
+        machine.side(LATEST, "F", 5440)
     assert not (tmp_path / "side").exists()

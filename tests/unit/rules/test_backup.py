@@ -52,3 +52,24 @@ def test_a_line_of_the_schedule_that_cron_would_not_understand(tmp_path: Path) -
     assert not [m for m in messages(tmp_path, 1, good) if "crontab" in m]
     bad = 'pg_crontab: ["@daily /bin/true", "every day"]'
     assert len([m for m in messages(tmp_path, 3, bad) if "'every day' is no line" in m]) == 1
+
+
+def test_the_deployments_own_object_storage_that_is_not_there(tmp_path: Path) -> None:
+    def nowhere(*variables: str) -> list[str]:
+        return [m for m in messages(tmp_path, 1, *variables) if "no group minio" in m]
+
+    assert len(nowhere("pgbackrest_method: minio")) == 1
+    assert not nowhere("pgbackrest_method: minio", "pgbackrest_enabled: false")
+    known = 'node_etc_hosts: ["10.0.0.9 sss.pigsty"]'
+    assert not nowhere("pgbackrest_method: minio", known)
+    own = "pgbackrest_repo: { s3: { type: s3, s3_endpoint: s3.example.com, path: /b } }"
+    assert not nowhere("pgbackrest_method: s3", own)
+
+
+def test_a_recovery_that_makes_no_sense(tmp_path: Path) -> None:
+    def found(value: str) -> list[str]:
+        return [m for m in messages(tmp_path, 1, f"pg_pitr: {value}") if "pg_pitr" in m]
+
+    assert not found("{ time: '2026-03-01 12:00:00+00', exclusive: true }")
+    assert found("{ action: pause }") != []
+    assert found("{ cluster: pg-b }") == ["pg_pitr: there is no cluster pg-b"]
