@@ -176,6 +176,13 @@ def repository_flag(topology: Topology) -> Path | None:
     return Path(str(node.vars["repo_home"])) / str(node.vars["repo_name"]) / "Release"
 
 
+def bring(master: Master, hosts: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
+    """Bring our modules to some hosts; return what they answered, by host."""
+    say(f"Bringing modules to {len(hosts)} host{'s' if len(hosts) > 1 else ''}.")
+    job = master.publish(hosts, _SYNC, _SYNC_ARGUMENTS)
+    return master.collect(job, lambda _host: DEADLINES["apply.sync"])
+
+
 class Run:
     """Applies a plan.
 
@@ -235,9 +242,7 @@ class Run:
         needy = found.stale
         if not needy:
             return list(found.up)
-        self._say(f"Bringing modules to {len(needy)} host{'s' if len(needy) > 1 else ''}.")
-        job = self._master.publish(needy, _SYNC, _SYNC_ARGUMENTS)
-        answers = self._master.collect(job, lambda _host: DEADLINES["apply.sync"])
+        answers = bring(self._master, needy, self._say)
         for host in needy:
             if host not in answers:
                 why = f"took no modules within {DEADLINES['apply.sync']:g} s"

@@ -24,6 +24,8 @@ COMMANDS = {
     "apply": "Converge nodes to the inventory (or audit them with --test).",
     "status": "Show nodes, their modules and whether they answer.",
     "pgsql": "PostgreSQL clusters: list, switch over, restart, back up, restore …",
+    "cert": "Certificates: list them, rotate them, replace the CA.",
+    "password": "Passwords of the system's own users: list where they come from, rotate them.",
     "pillar": "Show what one host gets from the inventory (secrets masked).",
     "schema": "Print the JSON Schema of the inventory, for editors.",
     "sandbox": "Four real nodes on this machine: up, status, exec, kill, partition …",

@@ -89,9 +89,12 @@ def need(status: Mapping[str, str], owner: str, main: bool) -> str:
     try:
         record = Path(haproxy.LOADED).read_text()
         text = Path(haproxy.MAIN).read_text("utf-8") if main else None
+        known = main and Path(haproxy.CA).exists()
+        authorities = Path(haproxy.CA).read_text("utf-8") if known else None
     except OSError:
         return "reload"
-    return "reload" if haproxy.behind(record, text, present(), owner) else ""
+    behind = haproxy.behind(record, text, present(), owner, authorities)
+    return "reload" if behind else ""
 
 
 def reload() -> None:

@@ -99,6 +99,19 @@ def reload() -> bool:
     return True
 
 
+def loaded_at() -> float:
+    """Return when PostgreSQL last loaded its configuration, in seconds since 1970; 0 if none runs.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_hba.loaded_at
+    """
+    found = _query("SELECT extract(epoch FROM pg_conf_load_time())")
+    return float(found[0][0]) if found else 0.0
+
+
 def _query(query: str) -> list[tuple[Any, ...]]:
     """Return the rows of a constant query on the local server; empty when none is running."""
     params = __pillar__["pigsty"]["pgsql"]["params"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,45 @@ def await_member(unit: str) -> dict[str, Any]:
             f"{err}. It is {state}{leader}: see {_spec()['params']['patroni_log_dir']}/patroni.log"
         ) from err
     return dataclasses.asdict(seen[0])
+
+
+def await_reload(again: bool = False) -> dict[str, Any]:
+    """Wait until Patroni, which was told to reload, works with the file that is on disk.
+
+    It reads the file at its next look: first it has PostgreSQL reload, then it takes the new
+    credentials of the DCS, then it looks at the DCS.
+
+    Args:
+        again: wait also until it has seen the DCS once more from now on.
+
+    Returns:
+        ``{"name": …, "since": …}``: the member, and when PostgreSQL loaded its configuration.
+
+    Raises:
+        CommandExecutionError: not before the deadline ``patroni.reloads``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.await_reload
+    """
+    written = Path(_spec()["platform"]["patroni_config"]).stat().st_mtime
+    asked = time.time() if again else 0.0
+    loaded: list[float] = []
+
+    def done() -> bool:
+        loaded[:] = [__salt__["pigsty_hba.loaded_at"]()]
+        try:
+            return loaded[0] > written and _client().status().looked > max(loaded[0], asked)
+        except ClientError:
+            return False
+
+    try:
+        wait_until(done, "patroni.reloads", "Patroni works with its new configuration")
+    except DeadlineExceeded as err:
+        raise CommandExecutionError(str(err)) from err
+    return {"name": _spec()["instance"], "since": loaded[0]}
 
 
 def _spec() -> dict[str, Any]:

@@ -8,6 +8,7 @@ get is known from the admin's own pillar. So a minion can have its own names sig
 from __future__ import annotations
 
 import logging
+import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty import pki
-from pigsty.deadlines import DEADLINES
-from pigsty.render import certificates
+from pigsty.clients import served
+from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.render import certificates as certificates_of
 
 log = logging.getLogger(__name__)
 
@@ -97,13 +99,73 @@ def request(role: str, csr: str) -> str:
     return str(answer["certificate"])
 
 
+def certificates(wait: bool = False) -> dict[str, Any]:
+    """Return what there is of certificates on this node, and what its daemons show.
+
+    Args:
+        wait: wait until every daemon shows the certificate that is on disk.
+
+    Returns:
+        ``leaves``: rows with ``role``, ``path``, ``pem`` and ``outdated`` (daemons that show
+        another certificate, or none); ``trusted``: by path, which CAs each bundle has (see
+        :func:`pigsty.pki.identity`).
+
+    Raises:
+        CommandExecutionError: a daemon still shows another one at the deadline ``pki.served``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_pki.certificates
+    """
+    pigsty = __pillar__["pigsty"]
+    roles = [role for role in certificates_of.PLACES if role in pigsty["meta"]["certs"]]
+    if wait:
+        late: list[str] = []
+
+        def shown() -> bool:
+            late[:] = [f"{role}: {name}" for role in roles for name in _outdated(pigsty, role)]
+            return not late
+
+        try:
+            wait_until(shown, "pki.served", "all daemons show their certificates")
+        except DeadlineExceeded as error:
+            raise CommandExecutionError(f"{error}; not yet: {', '.join(late)}") from error
+    rows: list[dict[str, Any]] = []
+    bundles = {certificates_of.CA, *(certificates_of.PLACES[role].authorities for role in roles)}
+    for role in roles:
+        place = certificates_of.PLACES[role]
+        pem = __salt__["pigsty_file.read"](place.certificate)
+        if pem is not None:
+            outdated = [] if wait else _outdated(pigsty, role)
+            rows.append({"role": role, "path": place.certificate, "pem": pem, "outdated": outdated})
+    texts = {path: __salt__["pigsty_file.read"](path) or "" for path in sorted(bundles)}
+    trusted = {
+        path: [pki.identity(one.encode()) for one in pki.bundle(text)]
+        for path, text in texts.items()
+    }
+    return {"leaves": rows, "trusted": trusted}
+
+
+def _outdated(pigsty: Any, role: str) -> list[str]:
+    """Return the daemons that show another certificate than the one on disk, or none."""
+    pem = __salt__["pigsty_file.read"](certificates_of.PLACES[role].certificate)
+    wanted = ssl.PEM_cert_to_DER_cert(pem) if pem else None
+    return [
+        end.name
+        for end in certificates_of.endpoints(pigsty, role)
+        if served.certificate(end.host, end.port, postgres=end.postgres) != wanted
+    ]
+
+
 def _grant(pillar: Any, caller: str, role: str) -> pki.Leaf:
     """Return what the pillar allows a minion to have signed."""
     try:
         grants = pillar["pigsty"]["infra"]["pki"]["grants"]
     except (KeyError, TypeError):
         raise CommandExecutionError("this minion is not the admin node: it signs nothing") from None
-    leaf = certificates.grant(grants, caller, role)
+    leaf = certificates_of.grant(grants, caller, role)
     if leaf is None:
         raise CommandExecutionError(
             f"minion {caller} may not have a certificate for the role {role!r}: "

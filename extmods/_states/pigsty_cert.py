@@ -41,7 +41,7 @@ def present(
         user: owner of the files.
         group: group of the files.
         key_mode: permissions of the private key.
-        ca: where the CA's certificate is wanted too, or None.
+        ca: where the certificates of all trusted CAs are wanted too, or None.
     """
     result: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
     try:
@@ -52,9 +52,10 @@ def present(
         old_key = __salt__["pigsty_file.read"](key)
         old_cert = __salt__["pigsty_file.read"](name)
         new_key, public = _key(old_key)
-        reason = pki.needs_renewal(
-            _bytes(old_cert), leaf, meta["ca"].encode(), datetime.now(UTC), public
-        )
+        issuer = meta["issuer"].encode()
+        reason = pki.needs_renewal(_bytes(old_cert), leaf, issuer, datetime.now(UTC), public)
+        if reason == pki.ROTATED:
+            new_key, public = _key(None)
         files = [
             File(key, new_key, mode=key_mode, user=user, group=group, secret=True),
             File(name, old_cert if reason is None else None, user=user, group=group),
@@ -74,7 +75,7 @@ def present(
         if reason is not None:
             request = pki.make_csr(new_key.encode()).decode()
             signed = __salt__["pigsty_pki.request"](role, request)
-            _check(signed, leaf, meta["ca"], public)
+            _check(signed, leaf, issuer, public)
             files[1] = File(name, signed, user=user, group=group)
         __salt__["pigsty_file.converge"](files)
         result["comment"] = f"{pki.describe(signed.encode())}: {reason or 'files set right'}"
@@ -109,9 +110,9 @@ def _changes(files: list[File], name: str, reason: str | None, leaf: pki.Leaf) -
     return changes
 
 
-def _check(signed: str, leaf: pki.Leaf, ca: str, public: bytes) -> None:
+def _check(signed: str, leaf: pki.Leaf, issuer: bytes, public: bytes) -> None:
     """Refuse a certificate that would have to be renewed at once, at every apply again."""
-    wrong = pki.needs_renewal(signed.encode(), leaf, ca.encode(), datetime.now(UTC), public)
+    wrong = pki.needs_renewal(signed.encode(), leaf, issuer, datetime.now(UTC), public)
     if wrong is not None:
         raise CommandExecutionError(
             f"the certificate that the CA signed is not what this node needs: {wrong}; apply again "

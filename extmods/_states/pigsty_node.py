@@ -10,6 +10,7 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
+from pigsty import pki
 from pigsty.convergence import converge
 from pigsty.render import hosts as render
 from pigsty.render.files import Directory, File, text, with_block
@@ -114,18 +115,27 @@ def resolver(name: str) -> dict[str, Any]:
 def trusts_ca(name: str) -> dict[str, Any]:
     """Keep the deployment's CA where our services read it, and among those that the system trusts.
 
+    While the CA is replaced there are two: the system wants each in a file of its own.
+
     Args:
         name: the state's name.
     """
     pem = __pillar__["pigsty"]["meta"]["ca"]
     trust = _node()["trust"]
-    files = [File(CA, pem), File(trust["anchor"], pem)]
-    body = "".join(pem.split("-----")[2].split())
+    one, *others = pki.bundle(pem) or [pem]
+    anchor = Path(trust["anchor"])
+    second = str(anchor.with_name(f"{anchor.stem}-2{anchor.suffix}"))
+    files = [
+        File(CA, pem),
+        File(trust["anchor"], one if others else pem),
+        File(second, others[0] if others else None),
+    ]
+    bodies = ["".join(part.split("-----")[2].split()) for part in (one, *others)]
 
     def plan() -> dict[str, Any]:
         changes = __salt__["pigsty_file.changes"](files)
-        bundle = __salt__["pigsty_file.read"](trust["bundle"]) or ""
-        if body not in bundle.replace("\n", ""):
+        bundle = (__salt__["pigsty_file.read"](trust["bundle"]) or "").replace("\n", "")
+        if any(body not in bundle for body in bodies):
             changes["bundle"] = {"old": "without our CA", "new": "with our CA"}
         return changes
 

@@ -140,6 +140,13 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is
         # shown so.
         "status.request": 1.5,
+        # A server on this machine shows its certificate: two round trips.
+        "pki.look": 2.0,
+        # A daemon that was reloaded shows its new certificate: Patroni reads it at its next look,
+        # up to ten seconds later, and then has PostgreSQL read it.
+        "pki.served": 40.0,
+        # A reloaded Patroni takes a new password at its next look.
+        "patroni.reloads": 40.0,
     }
 )
 

@@ -42,14 +42,17 @@ class RecordingSite(Site):
 
     Attributes:
         issued: what :meth:`secret` has returned so far.
+        asked: scope and name of each.
     """
 
     issued: set[str] = field(default_factory=set, repr=False)
+    asked: set[tuple[str, str]] = field(default_factory=set)
 
     def secret(self, scope: str, name: str) -> str:
         """Derive a password and remember it (see :meth:`pigsty.pillar.site.Site.secret`)."""
         value = Site.secret(self, scope, name)
         self.issued.add(value)
+        self.asked.add((scope, name))
         return value
 
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pigsty.errors import PigstyError
+from pigsty.rotation import moment
 
 #: A certificate is valid from this long before it was signed: clocks of nodes differ a little.
 BACKDATE = timedelta(hours=1)
@@ -34,6 +35,8 @@ BACKDATE = timedelta(hours=1)
 RENEW_AT = 1 / 3
 #: X.509 allows a name no longer than this (RFC 5280, ub-common-name, ub-organizational-unit-name).
 NAME_LENGTH = 64
+#: Why a certificate is made anew, with a new key.
+ROTATED = "rotation asked for"
 ORGANIZATION = "pigsty"
 
 
@@ -52,12 +55,15 @@ class Leaf:
         dns: DNS names, sorted by whoever makes the leaf.
         ips: IP addresses.
         days: lifetime in days.
+        since: one that was signed before this moment (as :mod:`pigsty.rotation` writes it) is
+            outdated; empty for none.
     """
 
     name: str
     dns: tuple[str, ...]
     ips: tuple[str, ...]
     days: int
+    since: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for a pillar."""
@@ -66,7 +72,7 @@ class Leaf:
             "dns": list(self.dns),
             "ips": list(self.ips),
             "name": self.name,
-        }
+        } | ({"since": self.since} if self.since else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Leaf:
@@ -81,6 +87,7 @@ class Leaf:
                 dns=tuple(str(name) for name in data["dns"]),
                 ips=tuple(str(address) for address in data["ips"]),
                 days=int(data["days"]),
+                since=str(data.get("since", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise PkiError(f"this is no description of a certificate: {error!r}") from error
@@ -259,7 +266,65 @@ def needs_renewal(
         return "not valid yet"
     if cert.not_valid_after_utc - now < life * RENEW_AT:
         return f"expires {cert.not_valid_after_utc:%Y-%m-%d}"
+    if leaf.since and cert.not_valid_before_utc + BACKDATE < moment(leaf.since):
+        return ROTATED
     return None
+
+
+def issuer(cert_pem: bytes) -> str:
+    """Return which CA a leaf is of, as :func:`identity` names it; empty when it doesn't say.
+
+    Raises:
+        PkiError: this is no certificate.
+    """
+    try:
+        known = _load_cert(cert_pem).extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    return (known.value.key_identifier or b"").hex()
+
+
+def identity(ca_pem: bytes) -> str:
+    """Return what tells one CA from another: a digest of its public key.
+
+    Raises:
+        PkiError: this is no certificate.
+    """
+    key = _load_cert(ca_pem).public_key()
+    return x509.SubjectKeyIdentifier.from_public_key(key).digest.hex()
+
+
+def bundle(text: str) -> list[str]:
+    """Return the certificates in a text, one by one."""
+    end = "-----END CERTIFICATE-----"
+    return [part[part.find("-----BEGIN") :] + end + "\n" for part in text.split(end)[:-1]]
+
+
+def belong(ca_key: bytes, ca_cert: bytes) -> bool:
+    """Return whether a CA's key and certificate belong together.
+
+    Raises:
+        PkiError: one of them can't be read.
+    """
+    return _spki(_load_ca_key(ca_key).public_key()) == _spki(_load_cert(ca_cert).public_key())
+
+
+def expiry(cert_pem: bytes) -> datetime:
+    """Return when a certificate ends.
+
+    Raises:
+        PkiError: this is no certificate.
+    """
+    return _load_cert(cert_pem).not_valid_after_utc
+
+
+def serial(cert_pem: bytes) -> str:
+    """Return the serial number of a certificate, hexadecimal.
+
+    Raises:
+        PkiError: this is no certificate.
+    """
+    return f"{_load_cert(cert_pem).serial_number:x}"
 
 
 def describe(cert_pem: bytes) -> str:

@@ -94,6 +94,6 @@ def _site() -> RecordingSite:
 
     if Path(KEY).exists():
         site = Site.read(KEY, CA)
-        return RecordingSite(site.key, site.ca)
+        return RecordingSite(site.key, site.ca, rotation=site.rotation)
     message(f"no {KEY} here: undeclared passwords are stand-ins")
     return RecordingSite(bytes(KEY_BYTES), "")

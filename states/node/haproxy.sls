@@ -7,3 +7,4 @@ haproxy-service:
   pigsty_haproxy.managed:
     - require:
       - pkg: node-packages
+      - pigsty_node: node-ca

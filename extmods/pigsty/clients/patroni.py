@@ -90,6 +90,7 @@ class Status:
         paused: the cluster is in maintenance mode.
         unlocked: the cluster has no leader.
         version: version of Patroni.
+        looked: when Patroni last saw the DCS, in seconds since 1970; 0 if it doesn't say.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Status:
     paused: bool
     unlocked: bool
     version: str
+    looked: int = 0
 
     @property
     def running(self) -> bool:
@@ -287,6 +289,7 @@ def _status(data: Mapping[str, Any]) -> Status:
         paused=bool(data.get("pause")),
         unlocked=bool(data.get("cluster_unlocked")),
         version=str(patroni.get("version", "")),
+        looked=_int(data.get("dcs_last_seen")) or 0,
     )
 
 

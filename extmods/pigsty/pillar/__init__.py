@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pigsty.errors import PillarError
@@ -46,10 +47,14 @@ def compile_pillar(
     pillar: dict[str, Any] = {
         "meta": {
             "admin_ip": topology.admin_ip,
-            "ca": site.ca,
-            "certs": {role: leaf.to_dict() for role, leaf in leaves(topology, node).items()},
+            "ca": site.trusted,
+            "certs": {
+                role: replace(leaf, since=site.rotation.since(minion_id, role)).to_dict()
+                for role, leaf in leaves(topology, node).items()
+            },
             "checksum": topology.inventory.checksum,
             "id": minion_id,
+            "issuer": site.ca,
             "modules": built,
             "repo": sources(topology, node, platform),
             "schema": SCHEMA,

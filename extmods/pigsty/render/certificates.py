@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address, ip_interface
 from typing import Any
@@ -21,6 +22,66 @@ from pigsty.topology import Node, Topology
 
 #: Lifetime of a leaf when the inventory declares none: renewal is part of every apply.
 DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a role's files are.
+
+    Attributes:
+        certificate: the leaf.
+        authorities: the CAs that the role's daemons trust.
+    """
+
+    certificate: str
+    authorities: str
+
+
+#: The CAs that every node trusts.
+CA = "/etc/pki/ca.crt"
+#: The certificates that states make, by role; the module of that name has the daemons.
+PLACES: Mapping[str, Place] = {
+    "etcd": Place("/etc/etcd/server.crt", "/etc/etcd/ca.crt"),
+    "infra": Place("/etc/pki/infra.crt", CA),
+    "pgsql": Place("/pg/cert/server.crt", "/pg/cert/ca.crt"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A daemon that shows a certificate; ``postgres``: it speaks PostgreSQL's protocol."""
+
+    name: str
+    host: str
+    port: int
+    postgres: bool = False
+
+
+def endpoints(pigsty: Mapping[str, Any], role: str) -> list[Endpoint]:
+    """Return the daemons of a node that show a role's certificate.
+
+    Args:
+        pigsty: the node's pillar.
+        role: a key of :data:`PLACES`.
+    """
+    data = pigsty.get(role)
+    if not data:
+        return []
+    if role == "etcd":
+        return [Endpoint("etcd", data["ip"], int(data["port"]))]
+    if role == "infra":
+        web = data["nginx"]
+        served = data["repo"]["enabled"] and web["sslmode"] != "disable"
+        return [Endpoint("nginx", "127.0.0.1", int(web["ssl_port"]))] if served else []
+    params, ip = data["params"], data["ip"]
+    found = [Endpoint("postgres", ip, int(params["pg_port"]), postgres=True)]
+    if params["patroni_ssl_enabled"]:
+        found.append(Endpoint("patroni", ip, int(params["patroni_port"])))
+    if params["pgbouncer_enabled"] and "client_tls_key_file" in data["pgbouncer"]["ini"]:
+        found.append(Endpoint("pgbouncer", ip, int(params["pgbouncer_port"]), postgres=True))
+    return found
+
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _INTERVAL = re.compile(r"(\d+)\s*([smhdwy]?)\Z")
 #: What may stand in a certificate as a DNS name.

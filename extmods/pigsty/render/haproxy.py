@@ -15,6 +15,8 @@ SERVICES = "/etc/haproxy/conf.d"
 UNIT = "haproxy.service"
 DROP_IN = "/etc/systemd/system/haproxy.service.d/pigsty.conf"
 MASTER_SOCKET = "/run/haproxy-master.sock"
+#: The CAs by which it checks Patroni's certificates; it reads them when it loads its configuration.
+CA = "/etc/pki/ca.crt"
 #: Checksums of the files that the running HAProxy has loaded, written by the unit itself.
 #: Not in /run/haproxy, which belongs to an unprivileged user: root writes here.
 LOADED = "/run/pigsty/haproxy.loaded"
@@ -194,7 +196,13 @@ def loaded(record: str) -> dict[str, str]:
     return {row[1]: row[0] for row in rows if len(row) == 2}
 
 
-def behind(record: str, main_text: str | None, present: Mapping[str, str], owner: str) -> bool:
+def behind(
+    record: str,
+    main_text: str | None,
+    present: Mapping[str, str],
+    owner: str,
+    authorities: str | None = None,
+) -> bool:
     """Return whether HAProxy runs without a change in the files that an owner answers for.
 
     Those are its own, those of nobody, and those that are gone. A file of another owner is left to
@@ -205,6 +213,7 @@ def behind(record: str, main_text: str | None, present: Mapping[str, str], owner
         main_text: text of the main file, None where it is not the owner's matter.
         present: text of the service files, by name.
         owner: who asks.
+        authorities: text of :data:`CA`, None where it is not the owner's matter.
     """
     known = loaded(record)
     mine = {
@@ -214,7 +223,9 @@ def behind(record: str, main_text: str | None, present: Mapping[str, str], owner
     }
     if main_text is not None:
         mine[MAIN] = main_text
-    gone = set(known) - {MAIN} - {f"{SERVICES}/{name}" for name in present}
+    if authorities is not None:
+        mine[CA] = authorities
+    gone = set(known) - {MAIN, CA} - {f"{SERVICES}/{name}" for name in present}
     return bool(gone) or any(known.get(path) != _checksum(text) for path, text in mine.items())
 
 
@@ -232,7 +243,7 @@ def drop_in() -> str:
     """
     record = (
         "/bin/sh -c 'mkdir -p /run/pigsty;"
-        f" sha256sum {MAIN} {SERVICES}/*.cfg > {LOADED} 2>/dev/null || :'"
+        f" sha256sum {MAIN} {CA} {SERVICES}/*.cfg > {LOADED} 2>/dev/null || :'"
     )
     return text(
         "[Service]",

@@ -169,6 +169,14 @@ def test_a_start_knows_no_state_of_a_past_reload():
     assert "load-server-state-from-file global\n" in main
 
 
+def test_another_ca_is_loaded_by_whoever_keeps_the_main_file():
+    known = f"{haproxy._checksum('OLD')}  {haproxy.CA}\n{haproxy._checksum(MAIN)}  {haproxy.MAIN}"
+    assert not haproxy.behind(known, MAIN, {}, "node", "OLD")
+    assert haproxy.behind(known, MAIN, {}, "node", "OLD\nNEW")
+    assert not haproxy.behind(known, None, {}, "pgsql")
+    assert haproxy.CA in haproxy.drop_in()
+
+
 def test_what_the_unit_records_is_what_was_loaded(tmp_path):
     files = {"a_b.cfg": haproxy.owned("node", "1\n"), "a-b.cfg": "2\n"}
     (tmp_path / "conf.d").mkdir()

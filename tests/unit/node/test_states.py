@@ -151,6 +151,24 @@ def test_trust_is_complete_only_with_the_bundle(machine, node):
     assert set(machine.converges(node.trusts_ca)) == {"bundle"}
 
 
+def test_a_second_ca_has_a_file_of_its_own_and_goes_again(machine, node):
+    other = PEM.replace("AAAA", "CCCC")
+    machine.pillar["pigsty"]["meta"]["ca"] = PEM + other
+    trust = {"anchor": "/trust/ca.crt", "bundle": "/bundle", "command": ["update"]}
+    machine.node(trust=trust)
+    texts = machine.files.texts
+
+    def run(_command):
+        texts["/bundle"] = "".join(t for path, t in texts.items() if path.startswith("/trust/"))
+
+    machine.salt["pigsty_command.run"] = run
+    machine.converges(node.trusts_ca)
+    assert (texts["/etc/pki/ca.crt"], texts["/bundle"]) == (PEM + other, PEM + other)
+    machine.pillar["pigsty"]["meta"]["ca"] = other
+    machine.converges(node.trusts_ca)
+    assert (texts["/etc/pki/ca.crt"], texts["/bundle"]) == (other, other)
+
+
 def test_aliases_are_quoted(machine, node):
     machine.node(node_aliases={"x": "echo 'a b'; rm -rf /tmp/x"}, node_data="/data")
     assert "/data" in machine.converges(node.environment)

@@ -16,7 +16,11 @@ LEAF = pki.Leaf("pg-test-1.pgsql", ("pg-test",), ("10.10.10.11",), 365)
 def node(minion):
     """A node with the state, and a CA that answers its requests."""
     ca_key, ca = pki.create_ca("pigsty-ca", 1000)
-    minion.pillar["pigsty"]["meta"] = {"ca": ca.decode(), "certs": {"pgsql": LEAF.to_dict()}}
+    minion.pillar["pigsty"]["meta"] = {
+        "ca": ca.decode(),
+        "issuer": ca.decode(),
+        "certs": {"pgsql": LEAF.to_dict()},
+    }
     minion.requests = []
     minion.at = datetime.now(UTC)
 
@@ -76,6 +80,35 @@ def test_an_expiring_certificate_is_renewed_with_the_same_key(node):
     assert done["changes"][str(node.cert)]["old"] == "lifetime shortened"
     assert node.key.read_text() == key
     assert node.apply()["changes"] == {}
+
+
+def test_a_rotation_is_a_new_key_and_certificate_once(node):
+    node.apply()
+    old_key, old = node.key.read_text(), node.cert.read_text()
+    ahead = datetime.now(UTC) + timedelta(seconds=2)
+    node.pillar["pigsty"]["meta"]["certs"]["pgsql"]["since"] = f"{ahead:%Y-%m-%dT%H:%M:%SZ}"
+    node.at = ahead
+    would = node.apply(test=True)
+    done = node.apply()
+    assert done["result"] is True, done
+    assert done["changes"] == would["changes"]
+    assert done["changes"][str(node.cert)]["old"] == pki.ROTATED
+    assert str(node.key) in done["changes"]
+    assert node.key.read_text() != old_key
+    assert node.cert.read_text() != old
+    assert node.key.read_text().splitlines()[1] not in str(done)
+    assert node.apply()["changes"] == {}
+
+
+def test_a_second_ca_is_trusted_beside_the_one_that_signs(node):
+    _key, other = pki.create_ca("next", 1000)
+    ca = node.folder / "tls/ca.crt"
+    node.apply(ca=str(ca))
+    node.pillar["pigsty"]["meta"]["ca"] += other.decode()
+    assert list(node.apply(ca=str(ca))["changes"]) == [str(ca)]
+    assert len(node.requests) == 1
+    node.pillar["pigsty"]["meta"]["issuer"] = other.decode()
+    assert node.apply(test=True)["changes"][str(node.cert)]["old"] == "CA changed"
 
 
 def test_a_new_name_is_a_new_certificate(node):
