@@ -222,7 +222,7 @@ class Run:
         self._results = {
             host: HostResult(host, "unreachable", error=why) for host, why in found.missing.items()
         }
-        up = self._synced(found)
+        up = self.synced(found)
         work = plan.jobs(up)
         first = not built and not plan.test and admin in up
         if first and any(not job.states or job.states != ("infra.repo",) for job in work):
@@ -237,7 +237,7 @@ class Run:
         self._follow(work)
         return self._in_order()
 
-    def _synced(self, found: Presence) -> list[str]:
+    def synced(self, found: Presence) -> list[str]:
         """Bring our modules to who lacks them: before the run, so that progress works in it too."""
         needy = found.stale
         if not needy:

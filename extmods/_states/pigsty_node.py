@@ -184,15 +184,36 @@ def crontab(name: str) -> dict[str, Any]:
 def left_out(name: str) -> dict[str, Any]:
     """Say once, at the end of a run, what this machine does not allow and was left out of it.
 
+    A PostgreSQL member that the inventory has no more is left alone, and said as well.
+
     Args:
         name: the state's name.
     """
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True}
     notes = __salt__["pigsty_note.notes"]()
+    warnings = []
     if notes:
         said = "; ".join(f"{topic}: {', '.join(texts)}" for topic, texts in notes.items())
-        ret["warnings"] = [f"left out on this machine: {said}"]
-    return {**ret, "comment": "see the warning" if notes else "nothing was left out"}
+        warnings.append(f"left out on this machine: {said}")
+    if "pgsql" not in __pillar__["pigsty"]:
+        warnings += _forgotten_member()
+    if warnings:
+        ret["warnings"] = warnings
+    return {**ret, "comment": "see the warning" if warnings else "nothing was left out"}
+
+
+def _forgotten_member() -> list[str]:
+    """Return a sentence about a PostgreSQL member that the inventory has no more, if there is."""
+    # Read late: it brings the renderers of PostgreSQL.
+    from pigsty.render import record
+
+    member = record.Record.read(__salt__["pigsty_file.read"](record.PATH))
+    if member is None:
+        return []
+    return [
+        f"{member.instance} lives here with its data, and the inventory has no PostgreSQL on this "
+        f"host: `pigsty pgsql rm {member.cluster} {member.instance}` removes it"
+    ]
 
 
 def _node() -> dict[str, Any]:

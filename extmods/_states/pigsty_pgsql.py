@@ -6,7 +6,7 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
-from pigsty.render import pglayout
+from pigsty.render import pglayout, record
 
 __virtualname__ = "pigsty_pgsql"
 
@@ -19,12 +19,17 @@ def __virtual__() -> str:
 def prepared(name: str) -> dict[str, Any]:
     """Keep what must be there before the packages come: folders, links, and no cluster of Debian's.
 
+    The member's record comes here as well: whatever is made after it can be found and removed. A
+    machine that holds another member is left alone.
+
     Args:
         name: the state's name.
     """
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
-    files = pglayout.before_packages(__pillar__["pigsty"]["pgsql"])
+    own = record.Record.of(__pillar__["pigsty"]["pgsql"])
+    files = [*pglayout.before_packages(__pillar__["pigsty"]["pgsql"]), own.file()]
     try:
+        _alone(own)
         ret["changes"] = {
             **__salt__["pigsty_pgsql.layout"](),
             **__salt__["pigsty_file.changes"](files),
@@ -58,6 +63,20 @@ def configured(name: str) -> dict[str, Any]:
         ret.update(result=False, comment=str(err))
         return ret
     return _said(ret, "files around PostgreSQL")
+
+
+def _alone(own: record.Record) -> None:
+    """Refuse to make a member where another one was made and not removed.
+
+    Raises:
+        CommandExecutionError: there is one; the text says how it is removed.
+    """
+    old = record.Record.read(__salt__["pigsty_file.read"](record.PATH))
+    if old is not None and old.instance != own.instance:
+        raise CommandExecutionError(
+            f"{old.instance} lives on this machine, {own.instance} would take its place: remove it "
+            f"first with `pigsty pgsql rm {old.cluster} {old.instance}`"
+        )
 
 
 def _said(ret: dict[str, Any], what: str) -> dict[str, Any]:

@@ -137,6 +137,14 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # A job's return is in the cache right after its event; a bus that lost the event costs
         # this.
         "apply.look": 5.0,
+        # PostgreSQL's last checkpoint, and PgBouncer's clients, when a member is removed.
+        "removal.stop": 600.0,
+        # A walk through all files of a data directory, and one look into the repository.
+        "removal.measure": 120.0,
+        # The key of a leader that was cut off without a goodbye: the longest ttl of the presets.
+        "removal.leaderless": 150.0,
+        # HAProxy's checks have seen a new member as often as `rise` says.
+        "scaling.routed": 60.0,
         # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is
         # shown so.
         "status.request": 1.5,

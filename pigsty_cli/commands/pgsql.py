@@ -11,6 +11,7 @@ from pigsty_cli.commands import (
     pgsql_objects,
     pgsql_operations,
     pgsql_restore,
+    pgsql_scaling,
     pgsql_svc,
 )
 from pigsty_cli.inventories import find
@@ -94,6 +95,7 @@ for _operation in (
     *pgsql_backup.COMMANDS,
     *pgsql_restore.COMMANDS,
     *pgsql_objects.COMMANDS,
+    *pgsql_scaling.COMMANDS,
     *pgsql_svc.COMMANDS,
 ):
     command.add_command(_operation)

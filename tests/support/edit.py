@@ -54,9 +54,13 @@ class Inventory:
         """Whether another apply changes nothing."""
         return not any(self.apply(*words).values())
 
+    def undo(self) -> None:
+        """Put back the file as it was found."""
+        self._write(self._text)
+
     def restore(self) -> None:
         """Put back the file as it was found, and apply it to whatever was applied meanwhile."""
-        self._write(self._text)
+        self.undo()
         for words in sorted(self._applied):
             self.apply(*words)
 

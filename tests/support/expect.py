@@ -33,6 +33,8 @@ DEADLINES: dict[str, float] = {
     "another apply ends": 300,
     # pgBackRest's own limit for a segment that was switched.
     "WAL is archived": 60,
+    # Nobody is sent to a member that goes; a client whose entry goes connects to another one.
+    "a member comes or goes": 5,
     # A minion that booted reaches its master.
     "minion answers": 60,
 }

@@ -20,6 +20,8 @@
     the texts of its files; ``services``, those of HAProxy's files.
 ``objects``
     roles and databases, made by :mod:`pigsty.sql.desired`.
+``removal``
+    what may be deleted when the member is removed (see :mod:`pigsty.render.record`).
 """
 
 from __future__ import annotations
@@ -136,6 +138,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "patroni": _patroni(topology, member, site),
         "pgbouncer": _pgbouncer(node, objects, data),
         "platform": {name: value for name, value in data.items() if name != "packages"},
+        "removal": _removal(node),
         "role": member.role,
         "seq": member.seq,
         "services": _services(topology, cluster),
@@ -167,6 +170,22 @@ def etcd_password(cluster: PgCluster, site: Site) -> str:
     """Return the password of a cluster's etcd user."""
     declared = cluster.vars["pg_etcd_password"]
     return str(declared) if declared else site.secret(cluster.name, "pg_etcd_password")
+
+
+def _removal(node: Node) -> dict[str, Any]:
+    """Return what may be deleted with the member.
+
+    Packages may be somebody else's too, and backups are the last way back: both go only where the
+    inventory says so itself, whatever the parameter's default is.
+    """
+    params, declared = node.vars, node.declared
+    backup = bool(params["pg_rm_backup"]) if "pg_rm_backup" in declared else None
+    return {
+        "remove_backup": backup,
+        "remove_data": bool(params["pg_rm_data"]),
+        "remove_packages": "pg_rm_pkg" in declared and bool(params["pg_rm_pkg"]),
+        "safeguard": bool(params["pg_safeguard"]),
+    }
 
 
 def _backup(cluster: PgCluster, node: Node, site: Site) -> dict[str, Any] | None:

@@ -10,7 +10,8 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty.convergence import converge
 from pigsty.errors import PigstyError
-from pigsty.render import firewall, keepalived
+from pigsty.render import firewall, keepalived, record
+from pigsty.render.record import Record
 
 
 @pytest.fixture
@@ -216,6 +217,16 @@ def test_what_was_left_out_is_one_warning(machine, node):
     ret = node.left_out("s")
     assert ret["warnings"] == ["left out on this machine: a: one; b: two, three"]
     assert (ret["result"], ret["changes"]) == (True, {})
+
+
+def test_a_member_that_the_inventory_has_no_more_is_said_and_left_alone(machine, node):
+    fields = dict.fromkeys(Record.__dataclass_fields__, "")
+    member = Record(**{**fields, "cluster": "pg-test", "instance": "pg-test-3", "packages": ()})
+    machine.files.texts[record.PATH] = member.text()
+    (sentence,) = node.left_out("s")["warnings"]
+    assert "pg-test-3 lives here" in sentence and "pigsty pgsql rm pg-test pg-test-3" in sentence
+    machine.pillar["pigsty"]["pgsql"] = {}
+    assert "warnings" not in node.left_out("s")
 
 
 ADMIN = {

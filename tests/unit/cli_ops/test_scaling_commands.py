@@ -1,0 +1,253 @@
+"""`pigsty pgsql add|rm` on the sandbox's inventory: what runs where, and in which order."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_salt import META, ONE, THREE, TWO
+from scaled import lives, living
+
+from pigsty import dcs
+from pigsty_cli import adding, exitcodes, inventories, remote, removing
+from pigsty_cli.errors import CliError
+from pigsty_cli.main import run
+
+HOSTS = {ONE: "pg-test-1", TWO: "pg-test-2", THREE: "pg-test-3"}
+LOST = {
+    "data": "/data",
+    "data_bytes": 2048,
+    "databases": [{"name": "test", "bytes": 10}],
+    "slots": [],
+    "clients": 2,
+    "backups": ["F"],
+    "repository": "/backup",
+}
+
+
+class World:
+    """etcd and the machines' records, and what was asked of them."""
+
+    def __init__(self) -> None:
+        members = tuple(lives(name, host) for host, name in HOSTS.items())
+        self.live = living(members=members)
+        self.records: dict[str, Any] = {host: _record(name) for host, name in HOSTS.items()}
+        self.calls: list[tuple[str, Any]] = []
+        self.serving = True
+
+    def call(self, _bus: Any, _host: str, function: str, words: Any = None, **_: Any) -> Any:
+        self.calls.append((function, words))
+        return self.live.to_dict() if function == "pigsty_dcs.look" else {"deleted": 1}
+
+
+def _record(name: str) -> dict[str, Any]:
+    keys = ("safeguard", "remove_packages")
+    return {"cluster": "pg-test", "instance": name, "remove_data": True, "remove_backup": None} | (
+        dict.fromkeys(keys, False)
+    )
+
+
+@pytest.fixture
+def world(master: Any, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The cluster of three, all well."""
+    found = World()
+    plain = master.collect
+
+    def collect(job: Any, deadline: Any) -> Any:
+        function = master.published[int(job.jid)]["function"]
+        hosts = master.published[int(job.jid)]["hosts"]
+        if function == "pigsty_removal.trace":
+            return {host: found.records.get(host) for host in hosts}
+        if function == "pigsty_removal.measure":
+            return dict.fromkeys(hosts, LOST)
+        if function == "pigsty_routes.await_up":
+            return {host: {"pg-test-3": ["pg-test-replica"]} for host in hosts}
+        return plain(job, deadline)
+
+    monkeypatch.setattr(master, "collect", collect)
+    monkeypatch.setattr(remote, "refresh", lambda *_: None)
+    monkeypatch.setattr(remote, "call", found.call)
+    monkeypatch.setattr(removing, "Master", lambda: master)
+    monkeypatch.setattr(adding, "Master", lambda: master)
+    monkeypatch.setattr(removing, "PLACES", inventories.PLACES)
+    monkeypatch.setattr(adding, "PLACES", inventories.PLACES)
+    monkeypatch.setattr(removing, "serving", lambda live: found.serving)
+    monkeypatch.setattr(removing, "answering", lambda live: frozenset(m.name for m in live.members))
+    monkeypatch.setattr(adding, "_await_streaming", lambda member: None)
+    monkeypatch.setattr("pigsty_cli.applying.repository_flag", lambda topology: None)
+    return found
+
+
+def _edit(**hosts: Any) -> None:
+    """Give pg-test other hosts; without any the cluster is gone."""
+    file: Path = inventories.PLACES[0]
+    document = yaml.safe_load(file.read_text("utf-8"))
+    if hosts:
+        document["all"]["children"]["pg-test"]["hosts"] = hosts["hosts"]
+    else:
+        del document["all"]["children"]["pg-test"]
+    file.write_text(yaml.safe_dump(document), "utf-8")
+
+
+def _two() -> None:
+    _edit(
+        hosts={ONE: {"pg_seq": 1, "pg_role": "primary"}, TWO: {"pg_seq": 2, "pg_role": "replica"}}
+    )
+
+
+def _states(master: Any) -> list[tuple[tuple[str, ...], str]]:
+    return [(hosts, words[0] if words else "") for hosts, words in master.applied]
+
+
+def test_services_forget_a_member_before_it_is_stopped(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _two()
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes", "-o", "json"]) == exitcodes.OK
+    first, second, *rest = _states(master)
+    assert first == ((ONE, TWO), "pgsql.service")
+    assert second == ((THREE,), "pgsql.remove")
+    assert rest == [((ONE, TWO), "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni")]
+    removal = next(s for s in master.published if s["arguments"] == ["pgsql.remove"])
+    order = removal["keywords"]["pillar"]["pigsty_removal"][THREE]
+    assert order == {
+        "instance": "pg-test-3",
+        "last": False,
+        "data": True,
+        "backups": False,
+        "packages": False,
+    }
+    assert removal["keywords"]["force"] is True, "the host has no pillar any more"
+    forget = world.calls[-1]
+    assert forget == (
+        "pigsty_dcs.forget",
+        {"cluster": "pg-test", "members": ["pg-test-3"], "whole": False},
+    )
+    out, err = capsys.readouterr()
+    data = json.loads(out)
+    assert data["peers"] == [ONE, TWO] and data["lost"][THREE]["data_bytes"] == 2048
+    assert "lost: 2.0 KiB in /data; 2 sessions end; 1 backup in /backup kept" in err
+    assert "30 minutes more" in err and f"salt-key -d {THREE}" in err
+
+
+def test_a_whole_cluster_goes_with_its_keys_and_its_user(master: Any, world: World) -> None:
+    _edit()
+    assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.OK
+    assert _states(master) == [((ONE, TWO, THREE), "pgsql.remove"), ((META,), "etcd")]
+    function, words = world.calls[-1]
+    assert function == "pigsty_dcs.forget" and words["whole"] is True
+
+
+def test_a_preview_and_a_refusal_change_nothing(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _two()
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--test"]) == exitcodes.OK
+    runs = [sent for sent in master.published if sent["function"] == "state.apply"]
+    assert len(runs) == 3 and all(sent["keywords"]["test"] for sent in runs)
+    assert not any(function == "pigsty_dcs.forget" for function, _ in world.calls)
+    master.published.clear()
+    cases = {
+        ("pg-test-1", "--yes"): exitcodes.REFUSED,
+        ("pg-test-3",): exitcodes.REFUSED,  # nobody is there to type the cluster's name
+        ("pg-test-9", "--yes"): exitcodes.USAGE,
+        ("pg-meta-1", "--yes"): exitcodes.USAGE,
+    }
+    for words, code in cases.items():
+        assert run(["pgsql", "rm", "pg-test", *words]) == code, words
+    world.serving = False
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes"]) == exitcodes.REFUSED
+    assert master.applied == []
+    assert "doesn't serve" in capsys.readouterr().err
+
+
+def test_a_service_that_still_leads_there_stops_the_removal(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _two()
+    master.states["pgsql_service"] = ["no"]
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes"]) == exitcodes.FAILED
+    assert _states(master) == [((ONE, TWO), "pgsql.service")]
+    assert "nothing was removed" in capsys.readouterr().err
+
+
+def test_a_member_that_could_not_be_removed_keeps_its_key(master: Any, world: World) -> None:
+    _two()
+    master.states["pgsql_remove"] = ["no"]
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes"]) == exitcodes.PARTIAL
+    assert not any(function == "pigsty_dcs.forget" for function, _ in world.calls)
+
+
+def test_a_dead_machine_is_forgotten_without_being_asked(master: Any, world: World) -> None:
+    _two()
+    master.links.discard(THREE)
+    del master.answers[THREE], world.records[THREE]
+    live = world.live
+    world.live = replace(live, members=live.members[:2])
+    assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.USAGE, "nothing is left"
+    world.live = live
+    assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.REFUSED
+
+
+def test_a_new_member_is_routed_only_when_it_streams(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.live = replace(world.live, members=world.live.members[:2])
+    assert run(["pgsql", "add", "pg-test", "-o", "json"]) == exitcodes.OK
+    assert _states(master) == [
+        ((THREE,), "node,pgsql"),
+        ((ONE, TWO), "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni"),
+        ((ONE, TWO, THREE), "pgsql.service"),
+    ]
+    data = json.loads(capsys.readouterr().out)
+    assert data["added"] == ["pg-test-3"]
+    assert [step["done"] for step in data["steps"]] == ["made", "pg-test-3 streams", "routed"]
+
+
+def test_a_new_cluster_has_its_user_in_etcd_first(master: Any, world: World) -> None:
+    world.live = dcs.parse("pg-test", "/pg/pg-test/", {})
+    assert run(["pgsql", "add", "pg-test"]) == exitcodes.OK
+    assert _states(master)[:2] == [((META,), "etcd"), ((ONE, TWO, THREE), "node,pgsql")]
+
+
+def test_nobody_is_added_twice_and_a_silent_machine_not_at_all(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["pgsql", "add", "pg-test"]) == exitcodes.OK
+    assert "there is nobody to add" in capsys.readouterr().err
+    world.live = replace(world.live, members=world.live.members[:2])
+    master.accepted.discard(THREE)
+    assert run(["pgsql", "add", "pg-test"]) == exitcodes.REFUSED
+    assert "has accepted no key" in capsys.readouterr().err
+    assert run(["pgsql", "add", "pg-tset"]) == exitcodes.USAGE
+    assert master.applied == []
+
+
+def test_a_copy_that_failed_gets_no_connections(master: Any, world: World) -> None:
+    world.live = replace(world.live, members=world.live.members[:2])
+    master.states["node,pgsql"] = ["no"]
+    assert run(["pgsql", "add", "pg-test"]) == exitcodes.PARTIAL
+    assert ((ONE, TWO, THREE), "pgsql.service") not in _states(master)
+
+
+def test_without_etcd_nobody_knows_who_lives(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(*_: Any) -> None:
+        raise CliError("no answer")
+
+    monkeypatch.setattr(remote, "refresh", silent)
+    assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert "no member of etcd can be asked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (2048, "2.0 KiB"), (3 * 2**30, "3.0 GiB"), (2**52, "4096.0 TiB")],
+)
+def test_bytes_as_a_person_reads_them(count: float, text: str) -> None:
+    assert removing.size(count) == text
