@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
@@ -9,8 +10,9 @@ from salt.exceptions import CommandExecutionError
 from pigsty.clients.patroni import Patroni
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
-from pigsty.render import dynamic
+from pigsty.render import dynamic, libraries
 from pigsty.render.tuning import Machine
+from pigsty.sql.settings import elements
 
 __virtualname__ = "pigsty_dynamic"
 
@@ -40,10 +42,65 @@ def changes() -> dict[str, dict[str, Any]] | None:
             return None
     except ClientError:
         return None
-    live = _live(client)
-    __context__[_SEEN] = live
+    __context__[_SEEN] = live = _live(client)
+    return _differs(live)
+
+
+def _differs(live: dict[str, Any]) -> dict[str, dict[str, Any]]:
     machine = Machine(**__salt__["pigsty_patroni.machine"]())
     return dynamic.changes(_spec(), machine, live)
+
+
+def refused(found: Mapping[str, Mapping[str, Any]], wait: bool = True) -> dict[str, str]:
+    """Return which changes must not be made, and why: by path.
+
+    PostgreSQL itself is asked about the values. A library has to be there on every declared member,
+    by its own word: those that are applied at the same time get until ``patroni.libraries``.
+
+    Args:
+        found: what :func:`changes` returned.
+        wait: give the others time.
+
+    CLI Example: called by states.
+    """
+    why = __salt__["pigsty_patroni.refused"]()
+    if not wait:
+        # What is missing here may be installed by the run that this is a trial of.
+        why.pop(libraries.SETTING, None)
+    bad = {p: why[n] for p in found if (n := p.removeprefix(dynamic.SETTINGS)) in why}
+    path = dynamic.SETTINGS + libraries.SETTING
+    if path in found and path not in bad:
+        names = elements(str(found[path]["new"] or ""))
+        if said := _unable(names, wait):
+            bad[path] = said
+    return bad
+
+
+def _unable(names: list[str], wait: bool) -> str:
+    """Return why some libraries can't be loaded by all members, "" if they can."""
+    members = [peer["instance"] for peer in _spec()["patroni"]["peers"]]
+    lacking: dict[str, list[str]] = {}
+    silent: list[str] = []
+
+    def told() -> bool:
+        nonlocal lacking, silent
+        try:
+            tags = {m.name: m.tags for m in _client().cluster().members}
+        except ClientError:
+            return False
+        lacking, silent = libraries.lacking(names, members, tags)
+        return bool(lacking) or not silent
+
+    if wait:
+        try:
+            wait_until(told, "patroni.libraries", "all members say which libraries they can load")
+        except DeadlineExceeded:
+            silent = silent or members
+    else:
+        told()
+        # Who hasn't spoken yet will, in a real run.
+        silent = []
+    return libraries.refusal(lacking, silent) if lacking or silent else ""
 
 
 def estranged() -> str:
@@ -60,8 +117,10 @@ def estranged() -> str:
 def apply(found: dict[str, dict[str, Any]]) -> list[str]:
     """Make changes in the DCS; return the settings that wait for a restart of PostgreSQL.
 
+    Patroni merges them into the version that it read, and writes only if nobody has written since.
+
     Args:
-        found: what :func:`changes` returned.
+        found: what :func:`changes` returned, without what was refused.
 
     Raises:
         CommandExecutionError: Patroni refused, or the change isn't there afterwards.
@@ -78,7 +137,8 @@ def apply(found: dict[str, dict[str, Any]]) -> list[str]:
     def took() -> bool:
         # Patroni shows the configuration of its last loop, which the change has just woken.
         nonlocal left
-        left = changes() or {}
+        # Read back also when the lead has gone elsewhere meanwhile: the DCS is one for all.
+        left = {path: change for path, change in _differs(_live(client)).items() if path in found}
         return not left
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from salt.exceptions import CommandExecutionError
 from pigsty.clients.patroni import Patroni, Status
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
-from pigsty.render import patroni
+from pigsty.render import libraries, patroni
 from pigsty.render.files import File
 from pigsty.render.pglayout import GROUP
 from pigsty.render.tuning import GIB, Machine
@@ -91,16 +92,49 @@ def watchdog() -> bool:
     return Path(patroni.WATCHDOG).exists()
 
 
-def files() -> list[File]:
+def files(refused: Collection[str] = (), lacking: Sequence[str] = ()) -> list[File]:
     """Return Patroni's configuration as it shall be.
+
+    Args:
+        refused: settings that PostgreSQL would not take.
+        lacking: declared libraries that it can't load.
 
     CLI Example: called by states.
     """
-    spec = _spec()
-    config = patroni.build(spec, _machine(), watchdog=watchdog())
+    spec = patroni.without(_spec(), refused) if refused else _spec()
+    config = patroni.build(spec, _machine(), watchdog=watchdog(), lacking=lacking)
     path = spec["platform"]["patroni_config"]
     user = spec["params"]["pg_dbsu"]
     return [File(path, patroni.text(config), mode="0600", user=user, group=GROUP, secret=True)]
+
+
+def refused() -> dict[str, str]:
+    """Return which of the declared settings PostgreSQL would not take here, and why.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.refused
+    """
+    spec = _spec()
+    wanted = patroni.settings(spec, _machine())
+    names = libraries.effective(spec["params"])
+    found: dict[str, str] = __salt__["pigsty_trial.refused"](wanted, names)
+    return found
+
+
+def lacking() -> list[str]:
+    """Return which of the declared libraries this member's PostgreSQL can't load.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_patroni.lacking
+    """
+    found: list[str] = __salt__["pigsty_trial.unloadable"](libraries.effective(_spec()["params"]))
+    return found
 
 
 def inputs() -> list[str]:

@@ -21,8 +21,6 @@ __virtualname__ = "pigsty_sql"
 
 #: The master's environment of a deployment's own files, and its folder on the admin node.
 FILES, FOLDER = "files", "/etc/pigsty/files"
-#: Where the server listens when ``pg_localhost`` is an address.
-SOCKET = "/var/run/postgresql"
 
 
 def __virtual__() -> str:
@@ -97,13 +95,7 @@ def declared() -> dict[str, Any]:
 
 
 def _server() -> Server:
-    params = __pillar__["pigsty"]["pgsql"]["params"]
-    socket = str(params["pg_localhost"])
-    return Server(
-        socket=socket if socket.startswith("/") else SOCKET,
-        port=int(params["pg_port"]),
-        dbsu=str(params["pg_dbsu"]),
-    )
+    return Server.of_params(__pillar__["pigsty"]["pgsql"]["params"])
 
 
 def _baseline(server: Server, database: str, file: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty.errors import PigstyError
+from pigsty.render.libraries import SETTING
 from pigsty.render.patroni import WATCHDOG, watchdog_mode
 
 __virtualname__ = "pigsty_patroni"
@@ -24,6 +25,9 @@ def managed(name: str) -> dict[str, Any]:
     settings that wait for a restart are named in the comment. A changed configuration or
     certificate is reloaded, also when an earlier apply was cut off before it could.
 
+    Before a change PostgreSQL itself is asked whether it would take the settings. What it refuses
+    is left out, and fails :func:`accepted`, which nothing depends on; the rest is done.
+
     Args:
         name: the state's name.
     """
@@ -31,12 +35,14 @@ def managed(name: str) -> dict[str, Any]:
     unit = __pillar__["pigsty"]["pgsql"]["platform"]["patroni_unit"]
     try:
         _look_for_watchdog()
-        files = __salt__["pigsty_patroni.files"]()
+        files, refused = _files()
         inputs = __salt__["pigsty_patroni.inputs"]()
         changes = __salt__["pigsty_file.changes"](files)
         status = __salt__["pigsty_systemd.show"](unit)[unit]
         planned = __salt__["pigsty_systemd.plan"](unit, status)
         starts = "active" in planned.get(unit, {})
+        if starts and SETTING in refused and not _first() and not __opts__["test"]:
+            raise CommandExecutionError(f"PostgreSQL would not start: {refused[SETTING]}")
         pid = int(status.get("MainPID") or 0)
         reload = not starts and (
             bool(changes) or __salt__["pigsty_loaded.stale"](unit, pid, inputs)
@@ -62,6 +68,48 @@ def managed(name: str) -> dict[str, Any]:
     except (CommandExecutionError, PigstyError) as err:
         ret.update(result=False, comment=str(err))
     return ret
+
+
+def accepted(name: str) -> dict[str, Any]:
+    """Tell which declared settings PostgreSQL would not take, and are left out for that.
+
+    Args:
+        name: the state's name.
+    """
+    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
+    try:
+        _, refused = _files()
+    except (CommandExecutionError, PigstyError) as err:
+        return {**ret, "result": False, "comment": str(err)}
+    if not refused:
+        return {**ret, "comment": "PostgreSQL takes every declared setting"}
+    said = [f"{setting} is left out: {reason}" for setting, reason in refused.items()]
+    return {**ret, "result": False, "comment": "\n".join(said)}
+
+
+def _files() -> tuple[list[Any], dict[str, str]]:
+    """Return the files, without what PostgreSQL refuses; and what it refuses, with its reasons.
+
+    It is asked only when something differs.
+    """
+    files: list[Any] = __salt__["pigsty_patroni.files"]()
+    if not __salt__["pigsty_file.changes"](files):
+        return files, {}
+    refused: dict[str, str] = __salt__["pigsty_patroni.refused"]()
+    if not refused:
+        return files, {}
+    lacking = __salt__["pigsty_patroni.lacking"]() if SETTING in refused else []
+    files = __salt__["pigsty_patroni.files"](list(refused), lacking)
+    if __opts__["test"] and lacking and __salt__["pigsty_file.changes"](files):
+        # Missing for the first time: the packages that bring it would be installed before this.
+        del refused[SETTING]
+        files = __salt__["pigsty_patroni.files"](list(refused))
+    return files, refused
+
+
+def _first() -> bool:
+    """Whether this member makes the cluster, which then begins without what it can't load."""
+    return bool(__pillar__["pigsty"]["pgsql"]["role"] == "primary")
 
 
 def _look_for_watchdog() -> None:

@@ -58,6 +58,11 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # A local connection, and the postmaster reading its files again: both take milliseconds.
         "postgres.connect": 5.0,
         "postgres.reload": 10.0,
+        # PostgreSQL reads a configuration and loads its libraries, in a folder of its own: 50 ms.
+        "postgres.trial": 30.0,
+        # All members of a cluster, applied at once, install the packages of a new library, and say
+        # in their Patroni's tags that they have it.
+        "patroni.libraries": 180.0,
         # A lock that a client's transaction holds on an object of ours: it is taken up next time.
         "sql.lock": 15.0,
         # One statement: a copy of a large template, an extension that fills tables.

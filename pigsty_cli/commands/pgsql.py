@@ -8,6 +8,8 @@ import click
 
 from pigsty_cli.commands import (
     pgsql_backup,
+    pgsql_config,
+    pgsql_extensions,
     pgsql_objects,
     pgsql_operations,
     pgsql_restore,
@@ -97,5 +99,7 @@ for _operation in (
     *pgsql_objects.COMMANDS,
     *pgsql_scaling.COMMANDS,
     *pgsql_svc.COMMANDS,
+    *pgsql_extensions.COMMANDS,
+    *pgsql_config.COMMANDS,
 ):
     command.add_command(_operation)

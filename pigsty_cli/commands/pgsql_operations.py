@@ -64,7 +64,7 @@ def switchover(cluster: str, candidate: str | None, **options: Any) -> None:
     """
     from pigsty import operations
 
-    _operate(cluster, lambda seen: operations.switchover(seen, candidate), **options)
+    operate(cluster, lambda seen: operations.switchover(seen, candidate), **options)
 
 
 @click.command("failover")
@@ -87,7 +87,7 @@ def failover(cluster: str, candidate: str | None, force: bool, **options: Any) -
     """
     from pigsty import operations
 
-    _operate(cluster, lambda seen: operations.failover(seen, candidate, force=force), **options)
+    operate(cluster, lambda seen: operations.failover(seen, candidate, force=force), **options)
 
 
 @click.command("restart")
@@ -113,7 +113,7 @@ def restart(cluster: str, members: tuple[str, ...], pending: bool, **options: An
     # A lowered `max_connections` and its like reaches replicas only after the leader has restarted
     # with it: then they have to restart once more.
     again = (lambda seen: operations.restart(seen, members, pending=True)) if pending else None
-    _operate(
+    operate(
         cluster,
         lambda seen: operations.restart(seen, members, pending=pending),
         again=again,
@@ -136,7 +136,7 @@ def reload(cluster: str, members: tuple[str, ...], **options: Any) -> None:
     """
     from pigsty import operations
 
-    _operate(cluster, lambda seen: operations.reload(seen, members), harmless=True, **options)
+    operate(cluster, lambda seen: operations.reload(seen, members), harmless=True, **options)
 
 
 @click.command("reinit")
@@ -156,7 +156,7 @@ def reinit(cluster: str, member: str, **options: Any) -> None:
     """
     from pigsty import operations
 
-    _operate(cluster, lambda seen: operations.reinit(seen, member), **options)
+    operate(cluster, lambda seen: operations.reinit(seen, member), **options)
 
 
 @click.command("pause")
@@ -173,7 +173,7 @@ def pause(cluster: str, **options: Any) -> None:
     """
     from pigsty import operations
 
-    _operate(cluster, operations.pause, **options)
+    operate(cluster, operations.pause, **options)
 
 
 @click.command("resume")
@@ -190,7 +190,7 @@ def resume(cluster: str, **options: Any) -> None:
     """
     from pigsty import operations
 
-    _operate(cluster, operations.resume, harmless=True, **options)
+    operate(cluster, operations.resume, harmless=True, **options)
 
 
 @click.command("promote")
@@ -245,7 +245,7 @@ def demote(cluster: str, inventory: str | None, **options: Any) -> None:
 COMMANDS = (switchover, failover, restart, reload, reinit, pause, resume, promote, demote)
 
 
-def _operate(
+def operate(
     cluster: str,
     decide: Callable[[Snapshot], Plan],
     *,
@@ -256,7 +256,18 @@ def _operate(
     harmless: bool = False,
     again: Callable[[Snapshot], Plan] | None = None,
 ) -> None:
-    """Look, decide, tell, ask, do."""
+    """Look, decide, tell, ask, do.
+
+    Args:
+        cluster: its name.
+        decide: makes the plan of what was seen.
+        yes: don't ask for the cluster's name.
+        test: only show the plan.
+        inventory: the file that was named on the command line.
+        output: ``table``, ``json`` or ``yaml``.
+        harmless: never ask.
+        again: makes a second plan when the first one is done.
+    """
     from pigsty.render import services
     from pigsty.targets import TargetError, nearest
     from pigsty_cli import access, deployment, operating

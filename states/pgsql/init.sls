@@ -29,6 +29,11 @@ extend:
     pigsty_hba:
       - require:
         - pigsty_pgsql: pgsql-layout
+  pgsql-patroni:
+    pigsty_patroni:
+      - require:
+        - sls: pgsql.config
+        - pigsty_hba: pgsql-hba
   pgsql-objects:
     pigsty_sql:
       - require:

@@ -1,13 +1,12 @@
 # Patroni, and PostgreSQL under it: the declared primary bootstraps, the others follow the leader.
-include:
-  - pgsql.config
-  - pgsql.hba
-
 pgsql-patroni:
-  pigsty_patroni.managed:
+  pigsty_patroni.managed: []
+
+# Nothing depends on this: what PostgreSQL refuses is left out of what is configured above.
+pgsql-settings:
+  pigsty_patroni.accepted:
     - require:
-      - sls: pgsql.config
-      - pigsty_hba: pgsql-hba
+      - pigsty_patroni: pgsql-patroni
 
 # What all members share stands in the DCS; the leader keeps it.
 pgsql-dynamic:

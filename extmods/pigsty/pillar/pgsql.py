@@ -33,7 +33,7 @@ from pigsty.errors import PillarError
 from pigsty.pillar import replication
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
-from pigsty.render import hba_view, pgbackrest, pgbouncer, services
+from pigsty.render import hba_view, libraries, pgbackrest, pgbouncer, services
 from pigsty.sql import desired, passwords
 from pigsty.topology import Node, PgCluster, PgInstance, Topology
 
@@ -134,7 +134,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "objects": objects,
         "offline": member.offline,
         "packages": platform.packages(tokens, version),
-        "params": {name: params[name] for name in PARAMETERS},
+        "params": _params(params),
         "patroni": _patroni(topology, member, site),
         "pgbouncer": _pgbouncer(node, objects, data),
         "platform": {name: value for name, value in data.items() if name != "packages"},
@@ -144,6 +144,19 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "services": _services(topology, cluster),
         "source": _source(topology, cluster, node, site),
     }
+
+
+def _params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters under their own names.
+
+    Libraries have one place: what the DCS says of them was checked with every member, and a
+    member's own list would bypass that.
+    """
+    found = {name: params[name] for name in PARAMETERS}
+    own = found["pg_parameters"] or {}
+    found["pg_libs"] = ", ".join(libraries.effective(found))
+    found["pg_parameters"] = {name: own[name] for name in own if name != libraries.SETTING}
+    return found
 
 
 def listen(params: Mapping[str, Any], ip: str) -> list[str]:

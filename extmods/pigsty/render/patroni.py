@@ -7,14 +7,14 @@ of a new node its custom grains don't exist yet, and the size of the data disk i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from pigsty.errors import PillarError
-from pigsty.render import pgbackrest
+from pigsty.render import libraries, pgbackrest
 from pigsty.render.tuning import Machine, parameters, template_of
 
 #: Where Patroni finds the watchdog.
@@ -93,13 +93,29 @@ def watchdog_mode(params: Mapping[str, Any]) -> str:
     return mode
 
 
-def build(spec: Mapping[str, Any], machine: Machine, *, watchdog: bool) -> dict[str, Any]:
+def without(spec: Mapping[str, Any], refused: Iterable[str]) -> dict[str, Any]:
+    """Return a member's pillar without some of its own settings.
+
+    Args:
+        spec: the pillar's ``pigsty:pgsql``.
+        refused: names of settings that PostgreSQL would not take.
+    """
+    names = set(refused)
+    params = spec["params"]
+    own = {n: v for n, v in params["pg_parameters"].items() if n not in names}
+    return {**spec, "params": {**params, "pg_parameters": own}}
+
+
+def build(
+    spec: Mapping[str, Any], machine: Machine, *, watchdog: bool, lacking: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the configuration of one member.
 
     Args:
         spec: the pillar's ``pigsty:pgsql``.
         machine: facts of the member; they bear on the member that bootstraps only.
         watchdog: whether the machine has a watchdog device.
+        lacking: declared libraries that this member can't load.
 
     Returns:
         What :func:`text` writes. Only the declared primary's has a ``bootstrap`` section, so nobody
@@ -131,13 +147,27 @@ def build(spec: Mapping[str, Any], machine: Machine, *, watchdog: bool) -> dict[
             "username": patroni["etcd_username"],
             "password": patroni["etcd_password"],
         },
-        "tags": patroni["tags"],
+        "tags": {**patroni["tags"], **_libraries(spec, lacking)},
         "watchdog": _watchdog(params, watchdog),
         "postgresql": _postgresql(spec),
     }
     if spec["role"] == "primary":
-        config["bootstrap"] = {"dcs": dynamic(spec, machine), "initdb": _initdb(params)}
+        # A new cluster begins without a library that its first member can't load.
+        able = [name for name in libraries.effective(params) if name not in lacking]
+        begins = {**spec, "params": {**params, "pg_libs": ", ".join(able)}}
+        config["bootstrap"] = {"dcs": dynamic(begins, machine), "initdb": _initdb(params)}
     return config
+
+
+def _libraries(spec: Mapping[str, Any], lacking: Sequence[str]) -> dict[str, str]:
+    """Return the tag by which the others know what this member can load."""
+    said = libraries.tag(libraries.effective(spec["params"]), lacking)
+    return {libraries.TAG: said} if said else {}
+
+
+def settings(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
+    """Return every setting that a member's PostgreSQL is to run with, the member's own winning."""
+    return {**dynamic(spec, machine)["postgresql"]["parameters"], **local(spec)}
 
 
 def text(config: Mapping[str, Any]) -> str:
@@ -247,15 +277,6 @@ def _watchdog(params: Mapping[str, Any], present: bool) -> dict[str, Any]:
 
 def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
     params, patroni = spec["params"], spec["patroni"]
-    own = params["pg_parameters"]
-    # A file outside the data directory: it is there before the first start, a base backup doesn't
-    # carry it away, and Patroni leaves it alone. Its lines depend on the member's live role.
-    local = {
-        "hba_file": patroni["hba_file"],
-        "unix_socket_directories": params["pg_localhost"],
-        **_archiving(spec),
-        **{name: own[name] for name in sorted(set(own) - CLUSTER_WIDE)},
-    }
     superuser = {"username": params["pg_dbsu"]}
     if patroni["superuser_password"]:
         superuser["password"] = patroni["superuser_password"]
@@ -277,7 +298,7 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
             # The replication user also rewinds: the rules let it into the database `postgres`.
             "rewind": dict(replication),
         },
-        "parameters": local,
+        "parameters": local(spec),
         "remove_data_directory_on_rewind_failure": True,
         "remove_data_directory_on_diverged_timelines": False,
         "basebackup": [{"max-rate": "1000M"}, {"checkpoint": "fast"}],
@@ -286,6 +307,19 @@ def _postgresql(spec: Mapping[str, Any]) -> dict[str, Any]:
     if patroni["delay"]:
         config["recovery_conf"] = {"recovery_min_apply_delay": patroni["delay"]}
     return config
+
+
+def local(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a member's own patroni.yml, which take precedence over the DCS."""
+    params, own = spec["params"], spec["params"]["pg_parameters"]
+    # A file outside the data directory: it is there before the first start, a base backup doesn't
+    # carry it away, and Patroni leaves it alone. Its lines depend on the member's live role.
+    return {
+        "hba_file": spec["patroni"]["hba_file"],
+        "unix_socket_directories": params["pg_localhost"],
+        **_archiving(spec),
+        **{name: own[name] for name in sorted(set(own) - CLUSTER_WIDE)},
+    }
 
 
 def _archiving(spec: Mapping[str, Any]) -> dict[str, Any]:

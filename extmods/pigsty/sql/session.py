@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 
+#: Where the server listens when ``pg_localhost`` is an address.
+SOCKET = "/var/run/postgresql"
 #: A password file that isn't there: peer authentication needs none, and the caller's is not ours.
 NO_FILE = "/nonexistent/pgpass"
 
@@ -31,9 +34,19 @@ class Server:
         dbsu: the superuser, in PostgreSQL and in the operating system.
     """
 
-    socket: str = "/var/run/postgresql"
+    socket: str = SOCKET
     port: int = 5432
     dbsu: str = "postgres"
+
+    @classmethod
+    def of_params(cls, params: Mapping[str, Any]) -> Server:
+        """Return a member's own server, by ``params`` of its ``pigsty:pgsql`` pillar."""
+        socket = str(params["pg_localhost"])
+        return cls(
+            socket=socket if socket.startswith("/") else SOCKET,
+            port=int(params["pg_port"]),
+            dbsu=str(params["pg_dbsu"]),
+        )
 
     def connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
         """Open a session in autocommit mode; call it within :meth:`impersonated`.

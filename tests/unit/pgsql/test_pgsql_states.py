@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from salt.exceptions import CommandExecutionError
 
 PATRONI, PGBOUNCER = "patroni.service", "pgbouncer.service"
@@ -59,11 +60,18 @@ def patroni(member):
         "pigsty_patroni.inputs": module.inputs,
         "pigsty_patroni.await_member": lambda unit: dict(STATUS),
         "pigsty_patroni.watchdog": lambda: False,
+        "pigsty_patroni.refused": lambda: dict(member.complaints),
+        "pigsty_patroni.lacking": lambda: list(member.lacking),
         "pigsty_note.add": lambda *note: member.notes.append(note),
     }
-    member.notes = []
+    member.notes, member.complaints, member.lacking = [], {}, []
     member.install(PATRONI)
     return member.load("_states", "pigsty_patroni").managed
+
+
+@pytest.fixture
+def accepted(member, patroni):
+    return member.load("_states", "pigsty_patroni").accepted
 
 
 @pytest.fixture
@@ -112,6 +120,67 @@ def test_a_changed_configuration_is_reloaded_and_nothing_restarted(member, patro
     member.pillar["pigsty"]["pgsql"]["params"]["pg_parameters"] = {"work_mem": "9MB"}
     thrice(member, patroni)
     assert member.acts == [("reload", PATRONI)]
+
+
+def written(member):
+    return yaml.safe_load(member.texts["/etc/patroni/config.yml"])
+
+
+def test_a_setting_that_postgresql_refuses_is_left_out_told_and_harms_no_other(
+    member, patroni, accepted
+):
+    patroni("state")
+    assert accepted("state")["result"] is True
+    own = {"work_mem": "much", "random_page_cost": 1.3}
+    member.pillar["pigsty"]["pgsql"]["params"]["pg_parameters"] = own
+    member.complaints = {"work_mem": 'invalid value for parameter "work_mem": "much"'}
+    thrice(member, patroni)
+    settings = written(member)["postgresql"]["parameters"]
+    assert settings["random_page_cost"] == 1.3 and "work_mem" not in settings
+    for test in (True, False):
+        member.opts["test"] = test
+        told = accepted("state")
+        assert told["result"] is False and told["changes"] == {}
+        assert 'invalid value for parameter "work_mem": "much"' in told["comment"]
+
+
+def test_a_member_says_which_libraries_it_can_load(member, patroni, accepted):
+    patroni("state")
+    assert written(member)["tags"]["libraries"] == "pg_stat_statements,auto_explain"
+    member.pillar["pigsty"]["pgsql"]["params"]["pg_libs"] = "pg_cron, auto_explain"
+    member.complaints = {"shared_preload_libraries": "not installed here: pg_cron"}
+    member.lacking = ["pg_cron"]
+    member.units[PATRONI]["ActiveState"] = "active"
+    member.opts["test"] = True
+    # The run that this is a trial of would install packages first.
+    assert patroni("state")["result"] is None and accepted("state")["result"] is True
+    member.opts["test"] = False
+    assert patroni("state")["result"] is True
+    assert "not installed here: pg_cron" in accepted("state")["comment"]
+    assert written(member)["tags"]["libraries"] == "-pg_cron,auto_explain"
+    for test in (True, False):
+        member.opts["test"] = test
+        assert patroni("state")["changes"] == {} and accepted("state")["result"] is False
+
+
+def test_a_new_cluster_begins_without_a_library_that_is_not_there(member, patroni, accepted):
+    member.pillar["pigsty"]["pgsql"]["params"]["pg_libs"] = "pg_cron, auto_explain"
+    member.complaints = {"shared_preload_libraries": "not installed here: pg_cron"}
+    member.lacking = ["pg_cron"]
+    patroni("state")
+    assert accepted("state")["result"] is False
+    begins = written(member)["bootstrap"]["dcs"]["postgresql"]["parameters"]
+    assert begins["shared_preload_libraries"] == "auto_explain"
+    assert member.acts == [("active", PATRONI)]
+
+
+def test_a_member_that_joins_without_a_library_is_not_started(member, patroni):
+    member.pillar["pigsty"]["pgsql"]["role"] = "replica"
+    member.complaints = {"shared_preload_libraries": "not installed here: pg_cron"}
+    member.lacking = ["pg_cron"]
+    result = patroni("state")
+    assert result["result"] is False and "would not start" in result["comment"]
+    assert member.acts == []
 
 
 def test_a_reload_that_was_cut_off_is_made_up_for(member, patroni):
