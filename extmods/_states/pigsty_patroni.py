@@ -8,7 +8,7 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty.errors import PigstyError
 from pigsty.render.libraries import SETTING
-from pigsty.render.patroni import WATCHDOG, watchdog_mode
+from pigsty.render.patroni import WATCHDOG, differences, watchdog_mode
 
 __virtualname__ = "pigsty_patroni"
 
@@ -47,6 +47,10 @@ def managed(name: str) -> dict[str, Any]:
         reload = not starts and (
             bool(changes) or __salt__["pigsty_loaded.stale"](unit, pid, inputs)
         )
+        if changes:
+            # The file as a whole holds passwords; what may be seen of it is shown by itself.
+            before = __salt__["pigsty_file.read"](files[0].path) or ""
+            changes |= differences(before, files[0].contents)
         changes.update(planned)
         if reload:
             changes.setdefault(unit, {})["loaded"] = {"old": "other configuration", "new": "reload"}

@@ -112,6 +112,6 @@ def refusal(refused: Mapping[str, Sequence[str]], silent: Sequence[str]) -> str:
         verb = "hasn't" if len(silent) == 1 else "haven't"
         parts.append(f"{', '.join(silent)} {verb} been applied with it, or can't be reached")
     return (
-        f"{SETTING} stays as it is, because a member that lacks a library would not start again: "
+        "stays as it is, because a member that lacks a library would not start again: "
         + "; ".join(parts)
     )

@@ -176,6 +176,33 @@ def text(config: Mapping[str, Any]) -> str:
     return f"# Managed by Pigsty: change the inventory instead.\n{body}"
 
 
+def differences(old: str, new: str) -> dict[str, dict[str, Any]]:
+    """Return how two texts of a configuration differ in what may be shown: settings and tags.
+
+    Args:
+        old: text of the file as it is; "" or what is no configuration counts as empty.
+        new: text of the file as it shall be.
+    """
+    before, after = _shown(old), _shown(new)
+    return {
+        path: {"old": before.get(path), "new": after.get(path)}
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    }
+
+
+def _shown(text: str) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(config, dict):
+        return {}
+    settings = (config.get("postgresql") or {}).get("parameters") or {}
+    found = {f"postgresql.parameters.{name}": value for name, value in settings.items()}
+    return found | {f"tags.{name}": value for name, value in (config.get("tags") or {}).items()}
+
+
 def dynamic(spec: Mapping[str, Any], machine: Machine) -> dict[str, Any]:
     """Return the dynamic configuration of a new cluster, which lives in the DCS.
 
