@@ -213,7 +213,7 @@ def promote(cluster: str, **options: Any) -> None:
     """
     from pigsty import promotion
 
-    _operate(cluster, promotion.promote, **options)
+    operate(cluster, promotion.promote, **options)
 
 
 @click.command("demote")
@@ -239,7 +239,7 @@ def demote(cluster: str, inventory: str | None, **options: Any) -> None:
     topology = deployment.load(find(inventory))
     declared = topology.pg_clusters.get(cluster)
     upstream = replication.standby_of(topology, declared) if declared else None
-    _operate(cluster, lambda seen: promotion.demote(seen, upstream), inventory=inventory, **options)
+    operate(cluster, lambda seen: promotion.demote(seen, upstream), inventory=inventory, **options)
 
 
 COMMANDS = (switchover, failover, restart, reload, reinit, pause, resume, promote, demote)
