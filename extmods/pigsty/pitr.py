@@ -92,7 +92,7 @@ def exclusive(target: Target) -> Target:
     return replace(target, exclusive=True)
 
 
-def declared(values: Mapping[str, Any], cluster: str) -> Request:
+def declared(values: object, cluster: str) -> Request:
     """Return what ``pg_pitr`` of the inventory asks for.
 
     Args:
@@ -100,9 +100,11 @@ def declared(values: Mapping[str, Any], cluster: str) -> Request:
         cluster: whose it is.
 
     Raises:
-        TargetError: a key is unknown, contradicts another, or asks for what isn't done here; the
-            text says what to do instead.
+        TargetError: it isn't made of keys, or a key is unknown, contradicts another, or asks for
+            what isn't done here; the text says what to do instead.
     """
+    if not isinstance(values, Mapping):
+        raise TargetError(f"pg_pitr is {values!r}: it takes keys such as time; leave it out for no")
     given = {name: value for name, value in values.items() if value is not None}
     unknown = sorted(set(given) - set(_KNOWN))
     if unknown:

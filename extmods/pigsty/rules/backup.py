@@ -84,7 +84,7 @@ def recovery(ctx: Context) -> Iterator[Finding]:
     clusters = ctx.clusters("pg_cluster")
     for name, nodes in clusters.items():
         values = ctx.value(nodes[0], "pg_pitr")
-        if not isinstance(values, Mapping):
+        if not values:
             continue
         place = ctx.place(nodes[0], "pg_pitr")
         try:

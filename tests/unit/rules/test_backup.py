@@ -71,5 +71,7 @@ def test_a_recovery_that_makes_no_sense(tmp_path: Path) -> None:
         return [m for m in messages(tmp_path, 1, f"pg_pitr: {value}") if "pg_pitr" in m]
 
     assert not found("{ time: '2026-03-01 12:00:00+00', exclusive: true }")
+    assert not found("")
+    assert len(found("false")) == len(found("[time]")) == 1
     assert found("{ action: pause }") != []
     assert found("{ cluster: pg-b }") == ["pg_pitr: there is no cluster pg-b"]
