@@ -12,6 +12,7 @@ ORDER = (
     ("infra", "infra"),
     ("etcd", "etcd"),
     ("pgsql", "pgsql"),
+    ("node", "node.monitor"),
 )
 
 

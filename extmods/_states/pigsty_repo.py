@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
@@ -94,9 +95,12 @@ def served(name: str) -> dict[str, Any]:
         if running:
             # An apply that ends before the reload, for whatever reason, leaves it to the next one.
             __salt__["pigsty_systemd.owe"](unit, "reload")
+        before = [replace(file, contents=__salt__["pigsty_file.read"](file.path)) for file in files]
         __salt__["pigsty_file.converge"](files)
         checked = __salt__["cmd.run_all"]("nginx -t -q", python_shell=False)
         if checked["retcode"]:
+            # With a file that it refuses, nginx would not come up after the next boot.
+            __salt__["pigsty_file.converge"](before)
             raise CommandExecutionError(f"nginx refuses its configuration: {checked['stderr']}")
         __salt__["pigsty_systemd.enact"]({unit: changes[unit]} if unit in changes else {})
         __salt__["pigsty_systemd.pay"](unit)

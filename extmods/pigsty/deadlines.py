@@ -102,6 +102,9 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "repo.request": 5.0,
         # nginx starts a new worker with the new certificate.
         "repo.served": 15.0,
+        # Prometheus reads its log of some days at its start; one request to it is local.
+        "monitoring.ready": 120.0,
+        "monitoring.request": 5.0,
         # apt-get, while it downloads the closure of all packages.
         "repo.apt": 1800.0,
         # One call of etcd's API: it answers from memory, and writes in milliseconds.

@@ -1,3 +1,33 @@
-# What an infra node runs. Its other services come with the monitoring.
+# What an infra node runs: the packages' repository, the portal, and what watches the deployment.
+{%- set infra = pillar['pigsty']['infra'] %}
 include:
   - infra.repo
+
+infra-targets:
+  pigsty_monitoring.targets: []
+{%- if infra['packages'] %}
+
+infra-packages:
+  pkg.installed:
+    - pkgs: {{ infra['packages'] | tojson }}
+    - install_recommends: False
+    - require:
+      - sls: infra.repo
+
+# Prometheus opens etcd and Patroni with a key of its own.
+infra-monitoring-certificate:
+  pigsty_cert.present:
+    - name: /etc/prometheus/infra.crt
+    - key: /etc/prometheus/infra.key
+    - role: infra
+    - user: prometheus
+    - group: prometheus
+    - require:
+      - pkg: infra-packages
+
+infra-monitoring:
+  pigsty_monitoring.managed:
+    - require:
+      - pigsty_cert: infra-monitoring-certificate
+      - pigsty_monitoring: infra-targets
+{%- endif %}

@@ -2,7 +2,9 @@
 
 repo       ``directory``, ``name``, ``packages`` (names of this distribution), ``url_packages``,
            ``environment`` (of the fetching), ``enabled``
-nginx      ``home``, ``port``, ``ssl_port``, ``sslmode``, ``packages``
+nginx      the portal, see :mod:`pigsty.pillar.portal`
+monitoring what watches the deployment, see :mod:`pigsty.pillar.monitoring`
+packages   of the monitoring
 pki        ``grants``: by minion id, see `certificates.grants`; only on the admin node
 """
 
@@ -11,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pigsty.pillar import monitor, monitoring, portal
 from pigsty.pillar import node as node_pillar
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
-from pigsty.render import certificates
+from pigsty.render import certificates, targets
 from pigsty.render.repo import upstream_lines
 from pigsty.topology import Node, Topology
 
@@ -38,12 +41,27 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     data: dict[str, Any] = {
         "name": member.name,
         "nginx": {
-            "home": str(values["repo_home"]),
-            "packages": platform.packages(["nginx"]),
-            "port": values["nginx_port"],
-            "ssl_port": values["nginx_ssl_port"],
-            "sslmode": values["nginx_sslmode"],
+            **portal.pillar(topology, node, site, platform),
+            "machines": dict(_kept(topology, "machines", lambda: portal.machines(topology))),
         },
+        "monitoring": {
+            **monitoring.pillar(node, platform),
+            "counts": dict(
+                _kept(
+                    topology,
+                    f"counts {node.ip}",
+                    lambda: targets.counts(topology, node.ip),
+                )
+            ),
+            "targets": {
+                **_kept(topology, "targets", lambda: targets.files(topology)),
+                **targets.infra_files(topology, node.ip),
+            },
+        },
+        "packages": [
+            *monitoring.packages(node, platform),
+            *monitor.programs(node, platform, "infra"),
+        ],
         "pki": {},
         "repo": {
             "directory": f"{values['repo_home']}/{values['repo_name']}",
@@ -114,9 +132,13 @@ def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
     versions: set[int] = set()
     tokens: set[str] = set()
     for member in topology.nodes.values():
-        names.update(node_pillar.packages(member.vars, platform))
+        names.update(node_pillar.packages(member, platform))
         for module in member.modules:
             names.update(always.get(module, ()))
+            if module in ("infra", "pgsql"):
+                names.update(monitor.programs(member, platform, module))
+            if module == "infra":
+                names.update(monitoring.packages(member, platform))
     for cluster in topology.pg_clusters.values():
         for instance in cluster.members:
             values = instance.vars

@@ -16,6 +16,7 @@ ntp        ``conf``, ``unit`` and the ``text`` of chrony's configuration; None w
 crontab    ``lines``, ``overwrite``, and the ``stock`` lines of the system
 firewall   ``mode``, and the ``rules`` of the mode ``zone``
 vip        the floating address of keepalived (with its password, a secret); None without
+monitor    what publishes the node's metrics, see :mod:`pigsty.pillar.monitor`
 haproxy    ``enabled``, the main file's text (it holds a password), the ``services``' texts
 ========== ==========================================================================
 """
@@ -25,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pigsty.pillar import monitor
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render import chrony, firewall, haproxy, hosts, keepalived, services, ssh
@@ -80,28 +82,30 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "firewall": _firewall(topology, node),
         "haproxy": _haproxy(topology, node, site),
         "hosts": _hosts(topology, node),
+        "monitor": monitor.pillar(topology, node, site, platform),
         "nodename": node.name,
         "ntp": _ntp(topology, node, system),
-        "packages": packages(node.vars, platform),
+        "packages": packages(node, platform),
         "trust": dict(system["trust"]),
         "vip": _vip(topology, node, site),
     }
 
 
-def packages(values: Mapping[str, Any], platform: Platform) -> list[str]:
+def packages(node: Node, platform: Platform) -> list[str]:
     """Return the packages of a node, sorted, each once.
 
     Names that other modules install (etcd, exporters) are left to them: a default list that carries
     them must not start an etcd on every node.
 
     Args:
-        values: the node's parameters.
+        node: the node.
         platform: its operating system.
     """
-    system = platform.modules["node"]
+    system, values = platform.modules["node"], node.vars
     asked = [*(values["node_default_packages"] or ()), *(values["node_packages"] or ())]
     tokens = [token for entry in asked for token in entry.replace(",", " ").split()]
     names = set(platform.packages(t for t in tokens if t not in system["elsewhere"]))
+    names.update(monitor.programs(node, platform, "node"))
     for wanted, group in (
         (values["haproxy_enabled"], "haproxy"),
         (values["vip_enabled"], "vip"),

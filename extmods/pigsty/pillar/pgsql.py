@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pigsty.errors import PillarError
-from pigsty.pillar import replication
+from pigsty.pillar import monitor, replication
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render import hba_view, libraries, pgbackrest, pgbouncer, services
@@ -115,6 +115,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     backup = _backup(cluster, node, site)
     if backup is not None:
         tokens.append("pgbackrest")
+    tokens += monitor.programs(node, platform, "pgsql")
     return {
         "backup": backup,
         "certificates": CERTIFICATES,

@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     node.vip,
     node.shared_vips,
     infra.group,
+    infra.portal,
     etcd.members,
     etcd.timing,
     pgsql.clusters,

@@ -15,11 +15,7 @@ from pigsty.topology import Node
 CLUSTERED = {"minio": ("minio_cluster", "minio_seq"), "redis": ("redis_cluster", "redis_node")}
 #: Parts of infra nodes that are not yet built, by the parameter that asks for them.
 INFRA_PARTS = {
-    "nginx_enabled": "portal",
     "dns_enabled": "DNS server",
-    "prometheus_enabled": "metrics",
-    "alertmanager_enabled": "alerts",
-    "blackbox_enabled": "probes",
     "grafana_enabled": "dashboards",
     "loki_enabled": "logs",
 }
@@ -46,8 +42,8 @@ def infra_parts(ctx: Context) -> Iterator[Finding]:
     ]
     if wanted:
         parts = ", ".join(wanted)
-        text = f"monitoring on infra nodes is not yet built: {_hosts(members)} won't get {parts}"
-        hint = "the package repository and the CA are there"
+        text = f"not all of the module infra is built yet: {_hosts(members)} won't get {parts}"
+        hint = "metrics, alerts, the portal, the package repository and the CA are there"
         yield ctx.warning(ctx.group("infra"), text, hint)
 
 

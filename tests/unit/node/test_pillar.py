@@ -88,11 +88,14 @@ def test_a_resolver_that_does_not_serve_is_withheld(deployment):
 def test_packages_of_other_modules_are_left_to_them(deployment, system):
     asked = ["yum,etcd,node_exporter,vector", "zlib netcat", "haproxy"]
     names = deployment("10.10.10.11", system, node_default_packages=asked)["packages"]
-    assert names == ["chrony", "haproxy", "netcat-openbsd", "zlib1g"]
+    # What publishes metrics comes because the node has it, whatever a list says.
+    own = "prometheus-node-exporter"
+    assert names == ["chrony", "haproxy", "netcat-openbsd", own, "zlib1g"]
 
 
 def test_packages_follow_what_is_asked_for(deployment):
     minimal = {"node_default_packages": [], "haproxy_enabled": False, "node_ntp_enabled": False}
+    minimal |= {"node_exporter_enabled": False}
     assert deployment("10.10.10.20", **minimal)["packages"] == []
     more = {"node_packages": ["tmux"], "node_firewall_mode": "zone", "node_pip_packages": "ansible"}
     names = deployment("10.10.10.20", **minimal, **more)["packages"]

@@ -6,12 +6,26 @@ import pytest
 
 from pigsty.render import nginx
 
-SITE = {"home": "/www", "packages": ["nginx"], "port": 80, "ssl_port": 443, "sslmode": "enable"}
+SITE = {
+    "group": "www-data",
+    "home": "/www",
+    "machines": {},
+    "packages": ["nginx"],
+    "port": 80,
+    "programs": [],
+    "sites": [],
+    "ssl_port": 443,
+    "sslmode": "enable",
+    "status_port": 8087,
+    "trusted": [],
+    "users": {},
+}
 
 
 def servers(**change):
     text = nginx.config({**SITE, **change})
-    return [block for block in text.split("server {") if "listen" in block]
+    # The first one tells the exporter how nginx is.
+    return [block for block in text.split("server {") if "listen" in block][1:]
 
 
 def test_one_server_speaks_both():
@@ -56,6 +70,7 @@ class Web:
             "pigsty_file.changes": lambda files: {
                 f.path: {"diff": "x"} for f in files if self.files.get(f.path) != f.contents
             },
+            "pigsty_file.read": self.files.get,
             "pigsty_file.converge": lambda files: self.files.update(
                 {f.path: f.contents for f in files}
             ),
@@ -132,6 +147,8 @@ def test_a_configuration_that_nginx_refuses_is_not_loaded(web):
     assert done["result"] is False
     assert "unknown directive" in done["comment"]
     assert "reload" not in web.verbs
+    # What nginx accepts is on disk, for its next start.
+    assert "/other" not in web.files["/etc/nginx/conf.d/pigsty.conf"]
     # The next apply must not call it well because the file is as it shall be.
     assert web.apply()["result"] is False
     web.accepts = True

@@ -1,0 +1,52 @@
+"""The exporters of a node, all in one state; each is restarted for a change of its own only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty import pki
+from pigsty.convergence import converge
+from pigsty.render import exporters
+from pigsty.render.files import File
+
+__virtualname__ = "pigsty_daemon"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def exporters_managed(name: str) -> dict[str, Any]:
+    """Keep the programs running that publish this node's metrics.
+
+    Args:
+        name: the state's name.
+    """
+    spec = __pillar__["pigsty"]["node"]["monitor"]
+    present = [file.name for file in Path(exporters.UNITS).glob(f"{exporters.REMOTE}*.service")]
+    daemons = exporters.daemons(spec, sorted(present))
+    certificates = _certificates(spec["certificates"]) if spec["exporters"]["node"] else None
+    files = [File(exporters.CERTIFICATES, certificates)]
+    return converge(
+        name,
+        "the exporters",
+        lambda: __salt__["pigsty_daemon.plan"](daemons, files),
+        lambda changes: __salt__["pigsty_daemon.enact"](daemons, files, changes),
+        test=__opts__["test"],
+        errors=(CommandExecutionError,),
+    )
+
+
+def _certificates(paths: Mapping[str, str]) -> str | None:
+    """Return the metrics of this node's certificates, or None while it has none."""
+    ends = {}
+    for role, path in sorted(paths.items()):
+        pem = __salt__["pigsty_file.read"](path)
+        if pem:
+            ends[role, path] = pki.expiry(pem.encode())
+    return exporters.certificates(ends)

@@ -1,0 +1,247 @@
+"""Prometheus, Alertmanager and the prober of an infra node: configuration and units.
+
+All three listen on the loopback; people and other infra nodes come through the portal. What
+Prometheus and Alertmanager read has been checked before: rules and routes that people write stand
+in a folder of theirs, and are copied from there when they are good. So a mistake in them can't keep
+either from starting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pigsty.render.daemon import Daemon, command, drop_in
+from pigsty.render.files import BANNER, File
+from pigsty.render.targets import FOLDER, JOBS, PORTAL, PROMETHEUS_PORT
+
+CONFIG = "/etc/prometheus/prometheus.yml"
+RULES = "/etc/prometheus/rules"
+ALERTMANAGER = "/etc/prometheus/alertmanager.yml"
+BLACKBOX = "/etc/prometheus/blackbox.yml"
+#: Key and certificate with which Prometheus opens etcd and Patroni; Prometheus alone reads them.
+CERTIFICATE = "/etc/prometheus/infra.crt"
+KEY = "/etc/prometheus/infra.key"
+CA = "/etc/pki/ca.crt"
+#: What people write: rules beside ours, and the routes of Alertmanager in place of the default.
+OWN_RULES = "rules"
+OWN_ROUTES = "conf/alertmanager.yml"
+_HAPROXY = (
+    "haproxy_(frontend|backend|server)_(status|weight|current_sessions|current_queue|sessions_total"
+    "|bytes_in_total|bytes_out_total|connection_errors_total|retry_warnings_total"
+    "|redispatch_warnings_total|downtime_seconds_total|active_servers|backup_servers"
+    "|check_failures_total|check_duration_seconds|queue_time_average_seconds"
+    "|connect_time_average_seconds)"
+)
+_USER = {"user": "prometheus", "group": "prometheus"}
+
+
+def daemons(
+    spec: Mapping[str, Any], rules: Mapping[str, str], routes: str | None = None
+) -> list[Daemon]:
+    """Return the daemons of an infra node's monitoring.
+
+    Args:
+        spec: ``pigsty:infra:monitoring`` of the pillar.
+        rules: text of each rule file by name, ours and those of people.
+        routes: Alertmanager's configuration as people wrote it; without one, nobody is told.
+    """
+    units = spec["units"]
+    return [
+        _prometheus(units["prometheus"], spec, rules),
+        _alertmanager(units["alertmanager"], spec, routes),
+        _blackbox(units["blackbox"], spec),
+    ]
+
+
+def config(spec: Mapping[str, Any]) -> str:
+    """Return Prometheus's configuration."""
+    folder = f"{spec['home']}/{FOLDER}"
+    body: dict[str, Any] = {
+        "global": {
+            "scrape_interval": spec["scrape_interval"],
+            "scrape_timeout": spec["scrape_timeout"],
+            "evaluation_interval": spec["scrape_interval"],
+        },
+        "rule_files": [f"{RULES}/*.yml"],
+        "scrape_configs": [_job(job, folder, spec) for job in JOBS],
+    }
+    if spec["alertmanager"]["enabled"]:
+        alertmanager = {
+            "path_prefix": PORTAL["alertmanager"],
+            "static_configs": [{"targets": [f"127.0.0.1:{spec['alertmanager']['port']}"]}],
+        }
+        body["alerting"] = {"alertmanagers": [alertmanager]}
+    return _yaml(body)
+
+
+def routes_default() -> str:
+    """Return Alertmanager's configuration while nobody wrote one: alerts are shown, not sent."""
+    same_machine = {"equal": ["ip"]}
+    return _yaml(
+        {
+            "route": {
+                "receiver": "nobody",
+                "group_by": ["alertname", "cls"],
+                "group_wait": "10s",
+                "group_interval": "1m",
+                "repeat_interval": "4h",
+            },
+            "receivers": [{"name": "nobody"}],
+            "inhibit_rules": [
+                # A machine that is gone explains whatever else is missing there.
+                {
+                    "source_matchers": ["alertname = NodeDown"],
+                    "target_matchers": ["alertname != NodeDown"],
+                    **same_machine,
+                },
+                {
+                    "source_matchers": ["alertname = PostgresDown"],
+                    "target_matchers": ["category = pgsql", "alertname != PostgresDown"],
+                    "equal": ["ins"],
+                },
+            ],
+        }
+    )
+
+
+def probes() -> str:
+    """Return the prober's configuration: is a machine there, does a web page answer."""
+    return _yaml(
+        {
+            "modules": {
+                "http_2xx": {
+                    "prober": "http",
+                    "timeout": "5s",
+                    "http": {"tls_config": {"ca_file": CA}, "preferred_ip_protocol": "ip4"},
+                },
+                "icmp": {
+                    "prober": "icmp",
+                    "timeout": "2s",
+                    "icmp": {"preferred_ip_protocol": "ip4"},
+                },
+                "tcp": {"prober": "tcp", "timeout": "5s"},
+            }
+        }
+    )
+
+
+def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "job_name": job,
+        "file_sd_configs": [{"files": [f"{folder}/{job}/*.yml"], "refresh_interval": spec["look"]}],
+    }
+    if job == "ping":
+        found |= {
+            "metrics_path": f"{PORTAL['blackbox']}/probe",
+            "params": {"module": ["icmp"]},
+            "relabel_configs": [
+                {"source_labels": ["__address__"], "target_label": "__param_target"},
+                {"source_labels": ["__param_target"], "target_label": "instance"},
+                {
+                    "target_label": "__address__",
+                    "replacement": f"127.0.0.1:{spec['blackbox']['port']}",
+                },
+            ],
+        }
+    elif job in ("etcd", "patroni"):
+        found |= {
+            "scheme": "https",
+            "tls_config": {"ca_file": CA, "cert_file": CERTIFICATE, "key_file": KEY},
+        }
+    elif job == "infra":
+        found["tls_config"] = {"ca_file": CA}
+    if job in ("node", "pgsql", "pgrds"):
+        found["metrics_path"] = spec["path"]
+        # HAProxy and Patroni always publish under one path.
+        found["relabel_configs"] = [
+            {
+                "source_labels": ["component"],
+                "regex": "haproxy|patroni",
+                "target_label": "__metrics_path__",
+                "replacement": "/metrics",
+            }
+        ]
+    if job == "node":
+        # HAProxy has some seventy metrics for each server: those that nobody looks at are dropped.
+        found["metric_relabel_configs"] = [
+            {
+                "source_labels": ["__name__"],
+                "regex": f"(node|process|go|pigsty|promhttp|haproxy_process)_.*|{_HAPROXY}",
+                "action": "keep",
+            }
+        ]
+    return found
+
+
+def _prometheus(unit: str, spec: Mapping[str, Any], rules: Mapping[str, str]) -> Daemon:
+    on = spec["prometheus"]
+    if not on["enabled"]:
+        return Daemon(f"{unit}.service", running=False)
+    words = [
+        f"--config.file={CONFIG}",
+        f"--storage.tsdb.path={on['data']}",
+        f"--web.listen-address=127.0.0.1:{PROMETHEUS_PORT}",
+        f"--web.external-url={spec['url']}{PORTAL['prometheus']}/",
+        f"--web.route-prefix={PORTAL['prometheus']}/",
+        *on["options"].split(),
+    ]
+    files = [File(f"{RULES}/{name}", text) for name, text in sorted(rules.items())]
+    return Daemon(
+        f"{unit}.service",
+        restart=(_service(unit, *words),),
+        reload=(File(CONFIG, config(spec)), *files),
+    )
+
+
+def _alertmanager(unit: str, spec: Mapping[str, Any], routes: str | None) -> Daemon:
+    on = spec["alertmanager"]
+    if not on["enabled"]:
+        return Daemon(f"{unit}.service", running=False)
+    words = [
+        f"--config.file={ALERTMANAGER}",
+        f"--storage.path={spec['data']}/alertmgr",
+        f"--web.listen-address=127.0.0.1:{on['port']}",
+        f"--web.external-url={spec['url']}{PORTAL['alertmanager']}/",
+        f"--web.route-prefix={PORTAL['alertmanager']}/",
+        # Every infra node is a full copy by itself: no port for talk among them.
+        "--cluster.listen-address=",
+        *on["options"].split(),
+    ]
+    text = routes_default() if routes is None else routes
+    # Receivers hold passwords.
+    kept = File(ALERTMANAGER, text, mode="0640", secret=routes is not None, **_USER)
+    return Daemon(f"{unit}.service", restart=(_service(unit, *words),), reload=(kept,))
+
+
+def _blackbox(unit: str, spec: Mapping[str, Any]) -> Daemon:
+    on = spec["blackbox"]
+    if not on["enabled"]:
+        return Daemon(f"{unit}.service", running=False)
+    words = [
+        f"--config.file={BLACKBOX}",
+        f"--web.listen-address=127.0.0.1:{on['port']}",
+        f"--web.external-url={spec['url']}{PORTAL['blackbox']}/",
+        f"--web.route-prefix={PORTAL['blackbox']}/",
+        *on["options"].split(),
+    ]
+    probing = ("AmbientCapabilities=CAP_NET_RAW",)
+    return Daemon(
+        f"{unit}.service",
+        restart=(_service(unit, *words, more=probing),),
+        reload=(File(BLACKBOX, probes()),),
+    )
+
+
+def _service(unit: str, *words: str, more: tuple[str, ...] = ()) -> File:
+    """Return the drop-in of one of the three."""
+    lines = command(f"/usr/bin/{unit}", *words)
+    limit = ("LimitNOFILE=65536", "Restart=on-failure", "RestartSec=2")
+    start = ("[Unit]", "StartLimitIntervalSec=0", "[Service]")
+    return drop_in(f"{unit}.service", *start, *limit, *more, *lines)
+
+
+def _yaml(body: Mapping[str, Any]) -> str:
+    """Return a configuration; JSON is YAML that nothing can be misread in."""
+    return f"{BANNER}\n{json.dumps(body, indent=2)}\n"

@@ -1,0 +1,116 @@
+"""What publishes a node's metrics: pillar to units, without a secret in a command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+from pigsty.render import exporters, queries
+from pigsty.render.daemon import command
+
+
+def units(compiled, made, ip, present=()):
+    spec = compiled(made, ip)["node"]["monitor"]
+    return {daemon.unit: daemon for daemon in exporters.daemons(spec, present)}
+
+
+def drop_in(daemon):
+    return next(file.contents for file in daemon.files if file.path.endswith("pigsty.conf"))
+
+
+def test_a_member_publishes_all_of_its_programs(deployment, compiled):
+    found = units(compiled, deployment(), "10.1.1.2")
+    assert sorted(found) == [
+        "prometheus-node-exporter.service",
+        "prometheus-pgbackrest-exporter.service",
+        "prometheus-pgbouncer-exporter.service",
+        "prometheus-postgres-exporter.service",
+    ]
+    for daemon in found.values():
+        assert "listen-address=10.1.1.2:" in drop_in(daemon)
+
+
+def test_what_is_off_is_stopped_and_what_was_never_there_stays_away(deployment, compiled):
+    made = deployment(pg_exporter_enabled="false", node_exporter_enabled="false")
+    found = units(compiled, made, "10.1.1.2")
+    assert not found["prometheus-postgres-exporter.service"].running
+    assert not found["prometheus-node-exporter.service"].running
+    assert "prometheus-nginx-exporter.service" not in found
+
+
+def test_no_secret_is_in_a_file_that_others_read(deployment, compiled):
+    made = deployment(
+        pg_monitor_password="'to%ken @1'",
+        pgbouncer_exporter_url="'postgresql://watch:other-token@10.1.1.2:6432/pgbouncer'",
+    )
+    for daemon in units(compiled, made, "10.1.1.2").values():
+        for file in daemon.files:
+            text = file.contents or ""
+            if "token" in text or "to%25ken%20%401" in text:
+                assert (file.mode, file.user, file.secret) == ("0600", "root", True), file.path
+    found = units(compiled, made, "10.1.1.2")["prometheus-postgres-exporter.service"]
+    connection = next(file for file in found.files if file.path.endswith("postgres.env"))
+    # A comma would part two connections.
+    assert "dbuser_monitor:to%25ken%20%401@127.0.0.1:5432/postgres?" in connection.contents
+    assert "," not in connection.contents.splitlines()[-1]
+    pooler = units(compiled, made, "10.1.1.2")["prometheus-pgbouncer-exporter.service"]
+    assert "postgresql://watch@10.1.1.2:6432/pgbouncer" in drop_in(pooler)
+
+
+def test_the_pooler_is_asked_as_the_superuser_by_its_socket(deployment, compiled):
+    found = units(compiled, deployment(), "10.1.1.2")["prometheus-pgbouncer-exporter.service"]
+    text = drop_in(found)
+    assert "User=postgres" in text
+    assert "postgresql:///pgbouncer?host=/var/run/postgresql&port=6432&user=postgres" in text
+
+
+def test_a_watched_server_has_a_unit_of_its_own_until_it_is_watched_no_more(deployment, compiled):
+    made = deployment()
+    found = units(compiled, made, "10.1.1.1", ("pg_exporter_gone-1.service",))
+    own = found["pg_exporter_rds-1.service"]
+    assert [file.path for file in own.files] == [
+        "/etc/systemd/system/pg_exporter_rds-1.service",
+        "/etc/prometheus/pg_exporter_rds-1.env",
+        "/etc/prometheus/pg_queries_remote.yml",
+    ]
+    assert ":far@192.0.2.9:5432/postgres" in own.files[1].contents
+    assert not found["pg_exporter_gone-1.service"].running
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [("a b", '"a b"'), ("100%", "100%%"), ("$HOME", "$$HOME"), ('say "x"', '"say \\"x\\""')],
+)
+def test_options_reach_the_program_as_they_are(option, word):
+    assert command("/bin/x", option) == ("ExecStart=", f"ExecStart=/bin/x {word}")
+
+
+def test_the_end_of_certificates_is_a_metric():
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    text = exporters.certificates({("pgsql", "/pg/cert/server.crt"): end})
+    row = 'pigsty_certificate_end{role="pgsql",path="/pg/cert/server.crt"} 1798761600\n'
+    assert text.endswith(row)
+    assert exporters.certificates({}) is None
+
+
+def test_queries_fit_the_version_and_have_each_name_once():
+    for version in (None, 14, 16, 17, 18):
+        body = yaml.safe_load(queries.text(version))
+        assert ("pg_checkpoint" in body) is (version is not None)
+        names = [query.name for query in queries.ALL if query.fits(version)]
+        assert len(names) == len(set(names))
+    assert "pg_stat_checkpointer" in queries.text(17)
+    assert "pg_stat_checkpointer" not in queries.text(16)
+
+
+@pytest.mark.parametrize("query", queries.ALL, ids=lambda query: f"{query.name}-{query.since}")
+def test_a_query_names_every_column_that_it_declares(query):
+    columns = [*query.labels, *(name for name, _said in (*query.gauges, *query.counters))]
+    assert len(columns) == len(set(columns))
+    for column in columns:
+        assert column in query.sql, column
+    # What is asked in every database says of which it speaks.
+    assert query.once or "current_database() AS datname" in query.sql
+    assert ";" not in query.sql

@@ -1,0 +1,87 @@
+"""Prometheus, Alertmanager and the prober: what they read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pigsty.render import prometheus
+from pigsty.render.files import BANNER
+from pigsty.render.targets import JOBS
+
+
+def spec(compiled, made, ip="10.1.1.1"):
+    return compiled(made, ip)["infra"]["monitoring"]
+
+
+def read(text):
+    assert text.startswith(BANNER)
+    return json.loads(text.removeprefix(BANNER))
+
+
+def test_every_job_finds_its_targets_by_files(deployment, compiled):
+    config = read(prometheus.config(spec(compiled, deployment())))
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert tuple(jobs) == JOBS
+    for name, job in jobs.items():
+        (files,) = job["file_sd_configs"]
+        assert files["files"] == [f"/infra/targets/{name}/*.yml"]
+        assert files["refresh_interval"] == "5s"
+    assert config["global"]["scrape_interval"] == "10s"
+    assert config["global"]["scrape_timeout"] == "8s"
+    for name in ("etcd", "patroni"):
+        assert jobs[name]["tls_config"]["cert_file"] == prometheus.CERTIFICATE
+
+
+def test_everything_listens_on_the_loopback(deployment, compiled):
+    for daemon in prometheus.daemons(spec(compiled, deployment()), {}):
+        (unit,) = daemon.restart
+        assert "--web.listen-address=127.0.0.1:" in unit.contents
+        assert daemon.running
+
+
+def test_options_of_the_inventory_come_last(deployment, compiled):
+    made = deployment(prometheus_options="--storage.tsdb.retention.time=3d")
+    unit = prometheus.daemons(spec(compiled, made), {})[0].restart[0].contents
+    assert unit.rstrip().endswith("--storage.tsdb.retention.time=3d")
+    assert "--storage.tsdb.path=/data/infra/metrics" in unit
+    elsewhere = spec(compiled, deployment(prometheus_data="/big/metrics"))
+    assert elsewhere["prometheus"]["data"] == "/big/metrics"
+
+
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "blackbox"])
+def test_what_is_off_is_stopped(deployment, compiled, name):
+    found = spec(compiled, deployment(**{f"{name}_enabled": "false"}))
+    unit = f"{found['units'][name]}.service"
+    (daemon,) = [d for d in prometheus.daemons(found, {}) if d.unit == unit]
+    assert not daemon.running
+    assert not daemon.files
+    if name == "alertmanager":
+        assert "alerting" not in read(prometheus.config(found))
+
+
+def test_without_routes_of_people_nobody_is_told(deployment, compiled):
+    found = spec(compiled, deployment())
+    default, own = (
+        prometheus.daemons(found, {}, routes)[1].reload[0] for routes in (None, "route: {}\n")
+    )
+    assert read(default.contents)["route"]["receiver"] == "nobody"
+    # A receiver may hold a password.
+    assert (own.contents, own.secret, own.mode) == ("route: {}\n", True, "0640")
+
+
+def test_the_portal_is_what_alerts_link_to(deployment, compiled):
+    assert spec(compiled, deployment())["url"] == "https://i.pigsty"
+    made = deployment(infra_portal="{ home: { domain: p.example } }", nginx_ssl_port=8443)
+    assert spec(compiled, made)["url"] == "https://p.example:8443"
+    made = deployment(infra_portal="{}", nginx_sslmode="disable")
+    assert spec(compiled, made)["url"] == "http://10.1.1.1"
+
+
+def test_our_rules_come_with_the_pillar_of_infra_nodes_only(deployment, compiled):
+    made = deployment()
+    for ip in ("10.1.1.1", "10.1.1.4"):
+        found = spec(compiled, made, ip)["rules"]
+        assert sorted(found) == ["pigsty-infra.yml", "pigsty-node.yml", "pigsty-pgsql.yml"]
+    assert "infra" not in compiled(made, "10.1.1.2")

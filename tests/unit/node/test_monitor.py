@@ -1,0 +1,154 @@
+"""States of the monitoring: exporters, targets, Prometheus with rules and routes of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pigsty import pki
+from pigsty.pillar import monitoring
+from pigsty.render import exporters, prometheus
+from pigsty.render.daemon import Daemon, drop_in
+from pigsty.render.files import BANNER, File
+
+NODE = "prometheus-node-exporter.service"
+
+
+def spec(**changed: Any) -> dict[str, Any]:
+    node = {"options": "", "path": "/metrics", "port": 9100}
+    found = {
+        "certificates": {},
+        "exporters": {"node": node},
+        "ip": "10.10.10.11",
+        "programs": {"node": "prometheus-node-exporter"},
+        "remote": {},
+    }
+    return {**found, **changed}
+
+
+@pytest.fixture
+def state(machine: Any) -> Any:
+    """The state of the exporters on a machine that has the package."""
+    daemons = machine.module("_modules", "pigsty_daemon")
+    machine.salt["pigsty_daemon.plan"] = daemons.plan
+    machine.salt["pigsty_daemon.enact"] = daemons.enact
+    machine.units.install(NODE, active="active", enabled="enabled")
+    machine.node(monitor=spec())
+    return machine.module("_states", "pigsty_daemon")
+
+
+def test_an_exporter_is_restarted_with_its_options_and_then_left_alone(machine, state):
+    changes = machine.converges(state.exporters_managed)
+    assert changes[NODE]["configuration"]["new"] == "restart"
+    assert machine.units.done == [("daemon-reload", ""), ("restart", NODE)]
+
+
+def test_a_stopped_exporter_is_started_and_not_restarted_as_well(machine, state):
+    machine.units.install(NODE)
+    changes = machine.converges(state.exporters_managed)
+    assert changes[NODE]["active"] == {"old": "inactive", "new": "active"}
+    assert ("restart", NODE) not in machine.units.done
+
+
+def test_a_restart_that_a_killed_apply_owes_is_made_up_for(machine, state):
+    machine.converges(state.exporters_managed)
+    machine.units.owe(NODE, "restart")
+    changes = machine.converges(state.exporters_managed)
+    assert list(changes) == [NODE]
+    assert machine.units.done[-1] == ("restart", NODE)
+
+
+def test_an_exporter_that_is_off_is_stopped_and_its_files_stay(machine, state):
+    machine.converges(state.exporters_managed)
+    files = dict(machine.files.texts)
+    machine.node(monitor=spec(exporters={"node": None}))
+    changes = machine.converges(state.exporters_managed)
+    assert changes[NODE]["active"]["new"] == "inactive"
+    assert machine.files.texts == files
+
+
+def test_the_end_of_a_certificate_becomes_a_metric(machine, state):
+    _key, cert = pki.create_ca("x", 30)
+    machine.files.texts["/etc/etcd/server.crt"] = cert.decode()
+    machine.node(monitor=spec(certificates={"etcd": "/etc/etcd/server.crt", "infra": "/gone"}))
+    machine.converges(state.exporters_managed)
+    text = machine.files.texts[exporters.CERTIFICATES]
+    assert text.count("\npigsty_certificate_end{") == 1
+    assert 'role="etcd"' in text
+
+
+def test_a_reload_is_enough_for_what_is_read_again(machine, state):
+    unit = drop_in("x.service", "[Service]")
+    daemon = Daemon("x.service", restart=(unit,), reload=(File("/etc/x", "old"),))
+    machine.units.install("x.service", active="active", enabled="enabled")
+    plan, enact = machine.salt["pigsty_daemon.plan"], machine.salt["pigsty_daemon.enact"]
+    enact([daemon], [], plan([daemon]))
+    machine.units.done.clear()
+    newer = Daemon("x.service", restart=(unit,), reload=(File("/etc/x", "new"),))
+    changes = plan([newer])
+    assert changes["x.service"]["configuration"]["new"] == "reload"
+    enact([newer], [], changes)
+    assert machine.units.done == [("reload", "x.service")]
+    assert plan([newer]) == {}
+
+
+@pytest.fixture
+def watch(machine: Any, tmp_path: Path) -> Any:
+    """The module that judges what people wrote; promtool complains of what holds ``bad``."""
+    machine.salt["cmd.run_all"] = lambda command, python_shell: {
+        "retcode": int("bad" in Path(command[-1]).read_text()),
+        "stdout": "  FAILED: that is bad",
+        "stderr": "",
+    }
+    real = machine.files.read
+    machine.salt["pigsty_file.read"] = lambda path: (
+        real(path) if not Path(path).is_file() else Path(path).read_text()
+    )
+    for folder in ("rules", "conf", "targets/node"):
+        (tmp_path / folder).mkdir(parents=True)
+    return machine.module("_modules", "pigsty_monitoring")
+
+
+def test_a_bad_rule_file_is_refused_and_the_good_ones_are_used(watch, tmp_path):
+    (tmp_path / "rules/mine.yml").write_text("groups: []")
+    (tmp_path / "rules/wrong.yml").write_text("bad")
+    good, bad = watch.own_rules(str(tmp_path))
+    assert good == {"own-mine.yml": "groups: []"}
+    assert bad == {str(tmp_path / "rules/wrong.yml"): "FAILED: that is bad"}
+
+
+def test_what_was_in_use_stays_when_its_file_goes_bad(watch, machine, tmp_path):
+    (tmp_path / "rules/mine.yml").write_text("bad")
+    machine.files.texts[f"{prometheus.RULES}/own-mine.yml"] = "good"
+    good, bad = watch.own_rules(str(tmp_path))
+    assert good == {"own-mine.yml": "good"}
+    assert len(bad) == 1
+    (tmp_path / "conf/alertmanager.yml").write_text("bad")
+    machine.files.texts[prometheus.ALERTMANAGER] = "route: mine"
+    assert watch.own_routes(str(tmp_path))[0] == "route: mine"
+    machine.files.texts[prometheus.ALERTMANAGER] = prometheus.routes_default()
+    text, bad = watch.own_routes(str(tmp_path))
+    assert text is None
+    assert len(bad) == 1
+
+
+def test_without_a_file_of_people_the_default_routes_serve(watch, tmp_path):
+    assert watch.own_routes(str(tmp_path)) == (None, {})
+
+
+def test_only_our_own_target_files_leave_with_the_inventory(watch, tmp_path):
+    folder = tmp_path / "targets/node"
+    for name, text in (("old", f"{BANNER}\n- x"), ("kept", f"{BANNER}\n- y"), ("theirs", "- z")):
+        (folder / f"{name}.yml").write_text(text)
+    stale = watch.stale(str(tmp_path), {"node/kept.yml": ""})
+    assert stale == [str(folder / "old.yml")]
+
+
+def test_our_rules_are_there_for_the_pillar():
+    assert set(monitoring.rules()) == {
+        "pigsty-infra.yml",
+        "pigsty-node.yml",
+        "pigsty-pgsql.yml",
+    }
