@@ -15,14 +15,14 @@ from pigsty.topology import Node, Topology
 #: same order for a whole run; a test compares them.
 STATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "node": ("node",),
+        "node": ("node", "node.monitor"),
         "infra": ("infra.repo", "infra"),
         "etcd": ("etcd",),
         "pgsql": ("pgsql",),
     }
 )
 #: Order of a run: the repository first, because every package comes from it.
-ORDER = ("infra.repo", "node", "infra", "etcd", "pgsql")
+ORDER = ("infra.repo", "node", "infra", "etcd", "pgsql", "node.monitor")
 
 _GLOB = frozenset("*?[")
 #: So many names are simply listed when none is near.

@@ -42,7 +42,7 @@ def infra_parts(ctx: Context) -> Iterator[Finding]:
     ]
     if wanted:
         parts = ", ".join(wanted)
-        text = f"not all of the module infra is built yet: {_hosts(members)} won't get {parts}"
+        text = f"parts of the module infra are not yet built: {_hosts(members)} won't get {parts}"
         hint = "metrics, alerts, the portal, the package repository and the CA are there"
         yield ctx.warning(ctx.group("infra"), text, hint)
 

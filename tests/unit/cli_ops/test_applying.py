@@ -182,9 +182,12 @@ def test_a_host_that_takes_no_modules_is_lost_and_the_others_go_on(
 
 
 def test_each_set_of_states_is_a_job_of_its_own(sandbox: topology.Topology) -> None:
-    master = Master(node=BAD)
+    master = Master(**{"node,node_monitor": BAD})
     found = run(master, plan(sandbox, "node", "etcd"))
-    assert master.applied == [((META,), ["node,etcd"]), ((ONE, TWO, THREE), ["node"])]
+    assert master.applied == [
+        ((META,), ["node,etcd,node.monitor"]),
+        ((ONE, TWO, THREE), ["node,node.monitor"]),
+    ]
     assert (found[META].status, found[ONE].status) == ("ok", "failed")
 
 

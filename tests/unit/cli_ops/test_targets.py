@@ -82,7 +82,8 @@ def test_without_modules_one_job_runs_everything(sandbox: topology.Topology) -> 
 
 def test_hosts_with_the_same_states_share_a_job(sandbox: topology.Topology) -> None:
     found = targets.jobs(sandbox, (META, ONE, TWO), ("node", "etcd"))
-    assert found == (Job((META,), ("node", "etcd")), Job((ONE, TWO), ("node",)))
+    both = ("node", "node.monitor")
+    assert found == (Job((META,), ("node", "etcd", "node.monitor")), Job((ONE, TWO), both))
 
 
 def test_a_host_without_the_module_is_in_no_job(sandbox: topology.Topology) -> None:
@@ -92,7 +93,7 @@ def test_a_host_without_the_module_is_in_no_job(sandbox: topology.Topology) -> N
 
 def test_the_repository_comes_before_everything_else(sandbox: topology.Topology) -> None:
     states = targets.states(sandbox.nodes[META], ("infra", "node", "pgsql"))
-    assert states == ("infra.repo", "node", "infra", "pgsql")
+    assert states == ("infra.repo", "node", "infra", "pgsql", "node.monitor")
 
 
 def test_what_is_touched_are_the_modules_that_are_built(sandbox: topology.Topology) -> None:

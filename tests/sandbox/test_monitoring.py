@@ -1,0 +1,134 @@
+"""What watches: every target is up, a lost machine is noticed, a bad rule stops nothing."""
+
+from __future__ import annotations
+
+import json
+
+import alerts
+import pytest
+from conftest import REPOSITORY, Machine, Nodes
+from edit import Inventory
+from expect import Cluster, eventually
+
+RULES = tuple(f"/opt/pigsty/src/states/infra/rules/{n}.yml" for n in ("node", "pgsql", "infra"))
+TARGETS = "/infra/targets/pgsql/pg-test-3.yml"
+
+
+def _down(admin: Machine) -> list[str]:
+    rows = admin.pigsty("targets", "--down")
+    return [f"{row['component']} of {row['ins']}: {row['health']} {row['error']}" for row in rows]
+
+
+def _names(admin: Machine) -> set[tuple[str, str]]:
+    return {(row["alert"], row["ins"]) for row in admin.pigsty("alerts", "--pending")}
+
+
+def test_every_target_is_up_and_every_rule_is_computed(admin: Machine, whole: Cluster) -> None:
+    eventually("every target is up", lambda: not _down(admin), "a target is looked at")
+    components = {row["component"] for row in admin.pigsty("targets")}
+    assert components >= {"node", "haproxy", "postgres", "pgbouncer", "pgbackrest", "patroni"}
+    assert components >= {"etcd", "prometheus", "alertmanager", "blackbox", "nginx", "ping"}
+    assert admin.pigsty("alerts", "--rules") == []
+    (infra,) = admin.pigsty("infra", "status")
+    assert infra["state"] == "up"
+
+
+def test_after_a_switchover_the_metrics_know_the_new_leader(
+    admin: Machine, turned: Cluster
+) -> None:
+    leader = turned.leader()["member"]
+    query = "/prometheus/api/v1/query?query=pg_instance_in_recovery%7Bcls%3D%22pg-test%22%7D"
+    fetch = ["curl", "-sS", "--cacert", "/etc/pki/ca.crt", f"https://10.10.10.10{query}"]
+
+    def known() -> bool:
+        code, out, err = admin.run(fetch)
+        assert code == 0, err
+        rows = json.loads(out)["data"]["result"]
+        return [r["metric"]["ins"] for r in rows if r["value"][1] == "0"] == [leader]
+
+    eventually("Prometheus sees who leads", known, "a target is looked at")
+
+
+def test_a_machine_without_power_raises_the_right_alerts(
+    admin: Machine, sandbox: Nodes, whole: Cluster
+) -> None:
+    # A replica, so that nothing but the machine is lost.
+    victim = next(m for m in whole.members() if m["role"] != "primary")
+    node = sandbox.node(victim["host"])
+    node.kill()
+    try:
+        wanted = {("NodeDown", victim["member"]), ("PatroniDown", victim["member"])}
+        eventually(
+            "the lost machine is noticed",
+            lambda: wanted <= _names(admin),
+            "a lost machine is noticed",
+        )
+        assert ("NodeExporterDown", victim["member"]) not in _names(admin)
+    finally:
+        node.start()
+    eventually("it is well again", lambda: not _down(admin), "a machine is seen again")
+    eventually("alerts clear", lambda: not wanted & _names(admin), "a machine is seen again")
+
+
+def test_what_leaves_the_folder_comes_back_and_what_people_added_stays(admin: Machine) -> None:
+    own = "/infra/targets/node/mine.yml"
+    text = '- { labels: { cls: x, ins: mine }, targets: ["10.10.10.10:9100"] }\n'
+    stale = "/infra/targets/pgsql/gone-1.yml"
+    admin.run(["sh", "-c", f"cat > {own}"], stdin=text)
+    admin.run(["cp", TARGETS, stale])
+    admin.run(["rm", TARGETS])
+    try:
+        code, out, err = admin.run(["pigsty", "apply", "10.10.10.10", "--yes"])
+        assert code == 0, out + err
+        code, out, _ = admin.run(["ls", own, TARGETS, stale])
+        assert out.split() == [own, TARGETS]
+    finally:
+        admin.run(["rm", "-f", own])
+
+
+def test_a_broken_rule_is_refused_and_everything_goes_on(admin: Machine) -> None:
+    broken, good = "/infra/rules/broken.yml", "/infra/rules/good.yml"
+    rule = "groups: [{{ name: mine, rules: [{{ record: 'my:ins:up', expr: '{}' }}] }}]\n"
+    admin.run(["sh", "-c", f"cat > {broken}"], stdin=rule.format("sum(((up)"))
+    admin.run(["sh", "-c", f"cat > {good}"], stdin=rule.format("sum(up)"))
+    try:
+        code, out, err = admin.run(["pigsty", "apply", "10.10.10.10", "--yes"])
+        assert code != 0
+        assert f"{broken} is not used" in out + err
+        used = admin.run(["ls", "/etc/prometheus/rules"])[1].split()
+        assert "own-good.yml" in used
+        assert "own-broken.yml" not in used
+        assert admin.pigsty("infra", "status")[0]["state"] == "up"
+    finally:
+        admin.run(["rm", "-f", broken, good])
+        code, out, err = admin.run(["pigsty", "apply", "10.10.10.10", "--yes"])
+    assert code == 0, out + err
+    assert "own-good.yml" not in admin.run(["ls", "/etc/prometheus/rules"])[1]
+
+
+def test_a_portal_that_nginx_refuses_is_not_loaded(admin: Machine, inventory: Inventory) -> None:
+    bad = {"wiki": {"domain": "w.pigsty", "endpoint": "10.10.10.10:1", "config": "no_such_thing;"}}
+    inventory.edit(lambda document: document["all"]["vars"].update(infra_portal=bad))
+    try:
+        code, out, err = admin.run(["pigsty", "apply", "10.10.10.10", "--yes"])
+        assert code != 0
+        assert "no_such_thing" in out + err
+        assert admin.run(["nginx", "-t", "-q"])[0] == 0
+        assert admin.pigsty("infra", "status")[0]["state"] == "up"
+    finally:
+        inventory.restore()
+        inventory.apply("10.10.10.10")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_every_alert_fires_and_clears(admin: Machine) -> None:
+    assert (REPOSITORY / "states/infra/rules").is_dir()
+    test = "/tmp/pigsty-rules.yml"
+    admin.run(["sh", "-c", f"cat > {test}"], stdin=alerts.document(list(RULES)))
+    code, out, err = admin.run(["promtool", "test", "rules", test])
+    assert code == 0, out + err
+
+
+def test_a_second_apply_changes_nothing(inventory: Inventory, whole: Cluster) -> None:
+    inventory.apply()
+    assert inventory.unchanged()
