@@ -37,10 +37,6 @@ DEADLINES: dict[str, float] = {
     "a member comes or goes": 5,
     # A target file is seen within 5 s, and looked at within 10 more; one that failed comes again.
     "a target is looked at": 45,
-    # A scrape that fails (10 s), and the next look at the rules.
-    "a lost machine is noticed": 45,
-    # Boot, and PostgreSQL streaming again, then a scrape.
-    "a machine is seen again": 180,
     # A minion that booted reaches its master.
     "minion answers": 60,
 }
