@@ -44,9 +44,12 @@ class Carriers:
             SaltError: there is no Salt master here.
         """
         with saltapi.Master() as master:
-            job = master.publish(self.hosts, "pigsty_haproxy.servers", [list(self.parts)])
-            answers = master.collect(job, lambda _: DEADLINES["haproxy.asked"])
-        return self._read(answers, self.hosts)
+            answers = master.collect(self.ask(master), lambda _: DEADLINES["haproxy.asked"])
+        return self.read(answers, self.hosts)
+
+    def ask(self, master: saltapi.Master) -> saltapi.Published:
+        """Ask the carriers for the servers behind the services; :meth:`read` takes the answers."""
+        return master.publish(self.hosts, "pigsty_haproxy.servers", [list(self.parts)])
 
     def turn(
         self, changes: Sequence[tuple[str, str, str]], member: str, state: str
@@ -68,11 +71,12 @@ class Carriers:
                 master.publish(hosts, "pigsty_haproxy.turn", [list(names), member, state])
                 for names, hosts in alike.items()
             ]
-            for job in jobs:
-                answers |= master.collect(job, lambda _: DEADLINES["haproxy.asked"])
-        return self._read(answers, tuple(parts))
+            for found in master.collect_all(jobs, lambda _: DEADLINES["haproxy.asked"]):
+                answers |= found
+        return self.read(answers, tuple(parts))
 
-    def _read(self, answers: Mapping[str, Any], hosts: Sequence[str]) -> list[Server]:
+    def read(self, answers: Mapping[str, Any], hosts: Sequence[str]) -> list[Server]:
+        """Return the servers that the answers of hosts tell of; who says nothing is `silent`."""
         found: list[Server] = []
         for host in hosts:
             answer = answers.get(host, "its minion doesn't answer")

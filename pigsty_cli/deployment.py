@@ -101,9 +101,21 @@ def live_members(clusters: Iterable[PgCluster]) -> dict[str, list[MemberRow]]:
         By cluster, the rows of :func:`pigsty.summary.members`.
     """
     clusters = list(clusters)
-    instances = [member for cluster in clusters for member in cluster.members]
-    answers = dict(zip((i.ip for i in instances), ask(_view, instances), strict=True))
+    answers = views(member for cluster in clusters for member in cluster.members)
     return {c.name: members(c, {m.ip: answers[m.ip] for m in c.members}) for c in clusters}
+
+
+def views(instances: Iterable[PgInstance]) -> dict[str, Cluster | None]:
+    """Ask some members how their cluster is, all at once; by address, None for the silent."""
+    instances = list(instances)
+    return dict(zip((i.ip for i in instances), ask(_view, instances), strict=True))
+
+
+def patroni(member: PgInstance) -> Patroni:
+    """Return a client of a member's Patroni that waits as long as a person does."""
+    ca = CA if member.vars.get("patroni_ssl_enabled", True) else None
+    port = int(member.vars.get("patroni_port") or 8008)
+    return Patroni(member.ip, port, ca=ca, timeout=DEADLINES["status.request"])
 
 
 def ask(function: Callable[[Question], Answer], questions: Iterable[Question]) -> list[Answer]:
@@ -129,10 +141,8 @@ def _health(member: Member) -> dict[str, str]:
 
 
 def _view(member: PgInstance) -> Cluster | None:
-    ca = CA if member.vars.get("patroni_ssl_enabled", True) else None
-    port = int(member.vars.get("patroni_port") or 8008)
     try:
-        return Patroni(member.ip, port, ca=ca, timeout=DEADLINES["status.request"]).cluster()
+        return patroni(member).cluster()
     except ClientError:
         return None
 

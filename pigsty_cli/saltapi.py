@@ -187,19 +187,41 @@ class Master:
         Returns:
             The returns by minion; who didn't answer is missing.
         """
+        return self.collect_all([job], deadline)[0]
+
+    def collect_all(
+        self, jobs: Sequence[Published], deadline: Callable[[str], float]
+    ) -> list[dict[str, Any]]:
+        """Wait for the returns of quick jobs that run side by side.
+
+        One after the other they would lose each other's: who waits for a job takes all events.
+
+        Args:
+            jobs: from :meth:`publish`.
+            deadline: seconds to wait for a minion.
+
+        Returns:
+            For each job its returns by minion; who didn't answer is missing.
+        """
         begin = time.monotonic()
-        limits = {host: begin + deadline(host) for host in job.minions}
-        found: dict[str, Any] = {}
-        prefix = f"salt/job/{job.jid}/ret/"
+        limits = {(j.jid, host): begin + deadline(host) for j in jobs for host in j.minions}
+        found: dict[str, dict[str, Any]] = {job.jid: {} for job in jobs}
         while True:
             now = time.monotonic()
-            waiting = [limit for host, limit in limits.items() if host not in found and limit > now]
+            waiting = [
+                limit
+                for (jid, host), limit in limits.items()
+                if host not in found[jid] and limit > now
+            ]
             if not waiting:
-                return found
+                return [found[job.jid] for job in jobs]
             event = self.next_event(max(waiting) - now)
-            if event and event.tag.startswith(prefix) and isinstance(event.data, Mapping):
+            if event is None or not isinstance(event.data, Mapping):
+                continue
+            words = event.tag.split("/")
+            if words[:2] == ["salt", "job"] and words[3:4] == ["ret"] and words[2] in found:
                 # The id is the authenticated sender's: the master checks it for a job's return.
-                found[str(event.data.get("id"))] = event.data.get("return")
+                found[words[2]][str(event.data.get("id"))] = event.data.get("return")
 
     def started(self) -> float | None:
         """Return when the master was started (seconds since 1970), or None when that is unknown."""

@@ -97,6 +97,16 @@ class Repository:
         """Whether there is a full backup, on which all others stand."""
         return any(backup.kind == "full" for backup in self.backups)
 
+    @property
+    def usable(self) -> tuple[Backup, ...]:
+        """The backups that can be restored, oldest first."""
+        return tuple(backup for backup in self.backups if not backup.failed)
+
+    @property
+    def window(self) -> dict[str, str | None]:
+        """What can be restored to: any point after ``from``, up to the WAL segment ``wal``."""
+        return {"from": moment(self.usable[0].end) if self.usable else None, "wal": self.wal}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -196,7 +206,7 @@ def choose(repository: Repository, wanted: Target, now: float, label: str = "") 
     Raises:
         TargetError: there is no backup, or the point lies before the first or in the future.
     """
-    usable = [backup for backup in repository.backups if not backup.failed]
+    usable: Sequence[Backup] = repository.usable
     if label:
         usable = [backup for backup in usable if backup.label == label]
         if not usable:

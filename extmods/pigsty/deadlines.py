@@ -156,6 +156,9 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # `pigsty status` and `pigsty pgsql list` are looked at by people: who doesn't answer is
         # shown so.
         "status.request": 1.5,
+        # The same of minions, for `pigsty pgsql show`: an answer takes a second, pgBackRest's look
+        # into a repository that is far away some more.
+        "show.minion": 8.0,
         # A server on this machine shows its certificate: two round trips.
         "pki.look": 2.0,
         # A daemon that was reloaded shows its new certificate: Patroni reads it at its next look,

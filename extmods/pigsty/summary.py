@@ -66,14 +66,22 @@ def members(cluster: PgCluster, answers: Mapping[str, LiveCluster | None]) -> li
     """
     view = newest(answer for answer in answers.values() if answer is not None)
     live = {member.name: member for member in view.members} if view else {}
-    paused = view is not None and view.paused
+    maintained = view is not None and view.paused
     rows = [
         _row(cluster.name, member, live.get(member.name), answers.get(member.ip) is not None)
         for member in cluster.members
     ]
     declared = {member.name for member in cluster.members}
     rows += [_row(cluster.name, None, m, True) for m in live.values() if m.name not in declared]
-    return [replace(row, paused=paused) for row in rows]
+    return [replace(row, paused=maintained) for row in rows]
+
+
+def paused(cluster: str) -> str:
+    """Return what a person has to know of a cluster that is paused."""
+    return (
+        f"{cluster} is paused: nobody takes over from a leader that fails, until "
+        f"`pigsty pgsql resume {cluster}`"
+    )
 
 
 def newest(views: Iterator[LiveCluster]) -> LiveCluster | None:

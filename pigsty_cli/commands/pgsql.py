@@ -14,6 +14,7 @@ from pigsty_cli.commands import (
     pgsql_operations,
     pgsql_restore,
     pgsql_scaling,
+    pgsql_show,
     pgsql_svc,
 )
 from pigsty_cli.inventories import find
@@ -61,6 +62,7 @@ def list_(cluster: str | None, inventory: str | None, output: str) -> None:
       pigsty pgsql list
       pigsty pgsql list pg-test -o json
     """
+    from pigsty import summary
     from pigsty.targets import TargetError, nearest
     from pigsty_cli import attempts, deployment
 
@@ -78,10 +80,7 @@ def list_(cluster: str | None, inventory: str | None, output: str) -> None:
         if not leaders:
             message(f"{name} has no leader right now")
         if any(row.paused for row in members):
-            message(
-                f"{name} is paused: nobody takes over from a leader that fails, until "
-                f"`pigsty pgsql resume {name}`"
-            )
+            message(summary.paused(name))
         cut = attempts.read(name)
         if cut is not None:
             message(cut.text)
@@ -101,5 +100,6 @@ for _operation in (
     *pgsql_svc.COMMANDS,
     *pgsql_extensions.COMMANDS,
     *pgsql_config.COMMANDS,
+    *pgsql_show.COMMANDS,
 ):
     command.add_command(_operation)

@@ -99,8 +99,7 @@ def backups_(cluster: str, inventory: str | None, output: str) -> None:
         remote.refresh(master, host)
         found = remote.call(master, host, "pigsty_pgbackrest.look", deadline="backup.info")
     repository = backups.parse(found["info"], cluster)
-    usable = [entry for entry in repository.backups if not entry.failed]
-    window = {"from": backups.moment(usable[0].end) if usable else None, "wal": repository.wal}
+    window = repository.window
     rows = [entry.to_dict() for entry in repository.backups]
     if output != "table":
         data = {
@@ -114,7 +113,7 @@ def backups_(cluster: str, inventory: str | None, output: str) -> None:
         return
     if rows:
         emit([_row(row) for row in rows], output, columns=COLUMNS)
-    if usable:
+    if window["from"]:
         message(
             f"{cluster} can be restored to any point after {window['from']}, "
             f"up to the end of WAL segment {repository.wal} on {host}"

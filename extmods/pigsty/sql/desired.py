@@ -154,6 +154,33 @@ def _system_names(values: Mapping[str, Any]) -> dict[str, str]:
     return {param: str(values.get(param) or default) for param, (default, _) in SYSTEM.items()}
 
 
+def shown(topology: Topology, cluster: str) -> dict[str, list[dict[str, Any]]]:
+    """Return a cluster's declared objects for a person's eyes: the pillar's, without passwords.
+
+    Returns:
+        ``users`` (roles all; ``system`` marks those of every cluster), ``databases``, and
+        ``extensions`` that every database gets; what is to be absent is left out.
+
+    Raises:
+        PillarError: an object has no name.
+    """
+    values = topology.pg_clusters[cluster].vars
+    found: dict[str, list[dict[str, Any]]] = {
+        "users": [
+            {key: value for key, value in role.items() if key != "password"}
+            for role in _declared_roles(topology, cluster).values()
+        ],
+        "databases": _databases(values.get("pg_databases") or ()),
+        "extensions": _named(
+            values.get("pg_default_extensions"), "pg_default_extensions", ("schema", "version")
+        ),
+    }
+    return {
+        kind: [entry for entry in entries if entry.get("state") != "absent"]
+        for kind, entries in found.items()
+    }
+
+
 def _declared_roles(topology: Topology, cluster: str) -> dict[str, dict[str, Any]]:
     members = topology.pg_clusters[cluster]
     # What the host itself declares does not matter: the cluster's view is the declared primary's.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pigsty_cli import exitcodes
-from pigsty_cli.saltapi import Master, SaltError, peers
+from pigsty_cli import exitcodes, saltapi
+from pigsty_cli.saltapi import Event, Master, Published, SaltError, peers
 
 # 10.10.10.10:4505: a listener, an established peer (.11), one that is closing, another port.
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
@@ -37,3 +37,40 @@ def test_without_a_master_the_way_out_is_named(tmp_path: Path) -> None:
     with pytest.raises(SaltError, match="pigsty init") as caught:
         Master(tmp_path / "master")
     assert caught.value.exit_code == exitcodes.REFUSED
+
+
+def test_answers_to_several_questions_come_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [
+        Event("salt/job/2/ret/b", {"id": "b", "return": "second"}),
+        Event("salt/job/9/ret/a", {"id": "a", "return": "somebody else's"}),
+        Event("salt/job/1/progress/a", {"id": "a", "return": "no return"}),
+        Event("salt/auth", "no mapping"),
+        None,
+        Event("salt/job/1/ret/a", {"id": "a", "return": "first"}),
+        Event("salt/job/2/ret/a", {"id": "a", "return": None}),
+    ]
+    master = object.__new__(Master)
+    monkeypatch.setattr(Master, "next_event", lambda *_: events.pop(0))
+    jobs = [Published("1", frozenset("a")), Published("2", frozenset("ab"))]
+    assert master.collect_all(jobs, lambda _: 60.0) == [
+        {"a": "first"},
+        {"a": None, "b": "second"},
+    ]
+    assert events == [], "nothing more is waited for"
+
+
+def test_each_minion_has_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def nothing(_master: Master, seconds: float) -> None:
+        waited.append(seconds)
+        now[0] += seconds
+
+    now = [100.0]
+    monkeypatch.setattr(saltapi.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Master, "next_event", nothing)
+    master = object.__new__(Master)
+    jobs = [Published("1", frozenset("ab"))]
+    assert master.collect_all(jobs, {"a": 0.0, "b": 3.0}.__getitem__) == [{}]
+    assert master.collect(jobs[0], lambda _: 0.0) == {}
+    assert waited == [3.0]

@@ -47,6 +47,10 @@ class Balancers:
         """Return the answers, but for those of the silent."""
         return {h: a for h, a in self.jobs[job.jid].items() if a != "silent"}
 
+    def collect_all(self, jobs: Any, deadline: Any) -> list[dict[str, Any]]:
+        """Return the answers to several questions."""
+        return [self.collect(job, deadline) for job in jobs]
+
     def _rows(self, host: str, parts: list[str]) -> list[dict[str, Any]]:
         members = {"pg-test-offline": "3", "pg-test-offline.backup": "12"}
         return [
