@@ -329,6 +329,11 @@ def _leadership(world: World, chosen: Sequence[str], staying: Sequence[str], wis
         raise RemovalRefused(
             f"{live.leader} leads {live.name}, and none of those that stay could take over"
         )
+    if live.name not in world.topology.pg_clusters:
+        raise RemovalRefused(
+            f"{live.leader} leads {live.name}, and the lead of a cluster that the inventory "
+            "doesn't have can't be handed over: bring the cluster back there, or remove all of it"
+        )
     if not wish.switchover:
         raise RemovalRefused(
             f"{live.leader} leads {live.name} while others live: hand the lead over first with "

@@ -12,8 +12,10 @@ import yaml
 from fake_salt import META, ONE, THREE, TWO
 from scaled import lives, living
 
-from pigsty import dcs
-from pigsty_cli import adding, exitcodes, inventories, remote, removing
+from pigsty import dcs, operations
+from pigsty.clients.patroni import Member
+from pigsty.deadlines import DeadlineExceeded
+from pigsty_cli import access, adding, exitcodes, inventories, operating, remote, removing
 from pigsty_cli.errors import CliError
 from pigsty_cli.main import run
 
@@ -38,6 +40,7 @@ class World:
         self.records: dict[str, Any] = {host: _record(name) for host, name in HOSTS.items()}
         self.calls: list[tuple[str, Any]] = []
         self.serving = True
+        self.dumb: set[str] = set()
 
     def call(self, _bus: Any, _host: str, function: str, words: Any = None, **_: Any) -> Any:
         self.calls.append((function, words))
@@ -76,7 +79,9 @@ def world(master: Any, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(removing, "PLACES", inventories.PLACES)
     monkeypatch.setattr(adding, "PLACES", inventories.PLACES)
     monkeypatch.setattr(removing, "serving", lambda live: found.serving)
-    monkeypatch.setattr(removing, "answering", lambda live: frozenset(m.name for m in live.members))
+    monkeypatch.setattr(
+        removing, "answering", lambda live: frozenset(m.name for m in live.members) - found.dumb
+    )
     monkeypatch.setattr(adding, "_await_streaming", lambda member: None)
     monkeypatch.setattr("pigsty_cli.applying.repository_flag", lambda topology: None)
     return found
@@ -191,6 +196,143 @@ def test_a_dead_machine_is_forgotten_without_being_asked(master: Any, world: Wor
     assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.USAGE, "nothing is left"
     world.live = live
     assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.REFUSED
+
+
+def _die(master: Any, world: World, host: str) -> None:
+    """A machine is gone: no minion, no record, no Patroni; its key in etcd lives on for a while."""
+    master.links.discard(host)
+    del master.answers[host], world.records[host]
+    world.dumb.add(HOSTS[host])
+
+
+def test_who_is_called_dead_loses_its_key_and_the_others_are_told(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _two()
+    _die(master, world, THREE)
+    words = ["pgsql", "rm", "pg-test", "pg-test-3", "--dead", "-o", "json"]
+    assert run([*words, "--test"]) == exitcodes.OK
+    assert not any(function == "pigsty_dcs.forget" for function, _ in world.calls)
+    master.published.clear()
+    assert run([*words, "--yes"]) == exitcodes.OK
+    assert _states(master) == [
+        ((ONE, TWO), "pgsql.service"),
+        ((ONE, TWO), "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni"),
+    ], "nothing is sent to a dead machine"
+    assert not any(sent["function"] == "pigsty_removal.measure" for sent in master.published)
+    assert world.calls[-1] == (
+        "pigsty_dcs.forget",
+        {"cluster": "pg-test", "members": ["pg-test-3"], "whole": False},
+    )
+    assert "pg-test-3 on 10.10.10.13 is taken for dead" in capsys.readouterr().err
+
+
+def test_dead_is_believed_of_nobody_who_answers(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _two()
+    words = ["pgsql", "rm", "pg-test", "pg-test-3", "--dead", "--yes"]
+    assert run(words) == exitcodes.REFUSED
+    assert "without --dead" in capsys.readouterr().err
+    _die(master, world, THREE)
+    world.dumb.clear()
+    assert run(words) == exitcodes.REFUSED
+    assert "its Patroni answers" in capsys.readouterr().err
+    assert master.applied == [] and not any(f == "pigsty_dcs.forget" for f, _ in world.calls)
+
+
+def test_a_cluster_whose_machines_are_all_gone(master: Any, world: World) -> None:
+    _edit()
+    for host in HOSTS:
+        _die(master, world, host)
+    assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert run(["pgsql", "rm", "pg-test", "--dead", "--yes"]) == exitcodes.OK
+    assert _states(master) == [((META,), "etcd")]
+    assert world.calls[-1] == (
+        "pigsty_dcs.forget",
+        {"cluster": "pg-test", "members": sorted(HOSTS.values()), "whole": True},
+    )
+
+
+@pytest.fixture
+def lead(master: Any, world: World, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is asked of Patroni when the lead is handed over, and how many states ran before it."""
+    orders: list[Any] = []
+
+    def look(_to: Any) -> operations.Snapshot:
+        members = tuple(
+            Member(name, host, 5432, "leader" if host == ONE else "replica", "streaming", 1,
+                   0, False, {})
+            for host, name in HOSTS.items()
+        )  # fmt: skip
+        return operations.Snapshot(
+            "pg-test", members, frozenset(HOSTS.values()), paused=False, config={}
+        )
+
+    def carry_out(_to: Any, _seen: Any, plan: Any, _say: Any, carriers: Any) -> None:
+        orders.append((plan.action, plan.leader, plan.members, carriers, len(master.applied)))
+
+    monkeypatch.setattr(access, "of", lambda *_: None)
+    monkeypatch.setattr(operating, "look", look)
+    monkeypatch.setattr(operating, "carry_out", carry_out)
+    return orders
+
+
+def _without_one() -> None:
+    _edit(hosts={TWO: {"pg_seq": 2, "pg_role": "primary"},
+                 THREE: {"pg_seq": 3, "pg_role": "replica"}})  # fmt: skip
+
+
+def test_a_leader_hands_over_before_anything_else_is_done(
+    master: Any, world: World, lead: list[Any]
+) -> None:
+    _without_one()
+    words = ["pgsql", "rm", "pg-test", "pg-test-1", "--switchover"]
+    assert run([*words, "--test"]) == exitcodes.OK
+    assert lead == [], "a preview hands nothing over"
+    audit = next(s for s in master.published if s["arguments"] == ["pgsql.remove"])
+    assert audit["keywords"]["pillar"]["pigsty_removal"][ONE]["last"] is True, (
+        "a leader that will have handed over is no reason to stop the preview"
+    )
+    master.published.clear()
+    assert run([*words, "--yes"]) == exitcodes.OK
+    assert lead == [("switchover", "pg-test-1", ("pg-test-2",), (TWO, THREE), 0)]
+    removal = next(s for s in master.published if s["arguments"] == ["pgsql.remove"])
+    assert removal["keywords"]["pillar"]["pigsty_removal"][ONE]["last"] is False, (
+        "who leads again by then isn't stopped"
+    )
+
+
+def test_the_lead_goes_to_one_that_stays(master: Any, world: World, lead: list[Any]) -> None:
+    _edit(hosts={THREE: {"pg_seq": 3, "pg_role": "primary"}})
+    words = ["pgsql", "rm", "pg-test", "pg-test-1", "pg-test-2", "--switchover", "--yes"]
+    assert run(words) == exitcodes.OK
+    assert [order[2] for order in lead] == [("pg-test-3",)]
+
+
+def test_a_lead_that_is_not_handed_over_keeps_everything(
+    master: Any, world: World, lead: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise DeadlineExceeded("patroni.leads", 30, "pg-test-2 leads")
+
+    monkeypatch.setattr(operating, "carry_out", fail)
+    _without_one()
+    words = ["pgsql", "rm", "pg-test", "pg-test-1", "--switchover", "--yes"]
+    assert run(words) == exitcodes.FAILED
+    assert master.applied == [] and not any(f == "pigsty_dcs.forget" for f, _ in world.calls)
+
+
+def test_data_that_are_to_be_kept_are_kept(
+    master: Any, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _two()
+    world.records[THREE]["remove_data"] = False
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes"]) == exitcodes.OK
+    removal = next(s for s in master.published if s["arguments"] == ["pgsql.remove"])
+    assert removal["keywords"]["pillar"]["pigsty_removal"][THREE]["data"] is False
+    err = capsys.readouterr().err
+    assert "are kept (pg_rm_data)" in err and "pg-test-3: kept: 2.0 KiB in /data" in err
 
 
 def test_a_new_member_is_routed_only_when_it_streams(

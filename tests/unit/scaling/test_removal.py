@@ -66,6 +66,13 @@ def test_a_switchover_needs_somebody_who_may_lead_and_answers(world):
     assert "none of those that stay could take over" in refused(silent, wish)
 
 
+def test_a_cluster_that_the_inventory_has_forgotten_cannot_hand_over(world, deployment):
+    known = world(deployment(cluster=False))
+    for wish in (Wish(("pg-test-1",)), Wish(("pg-test-1",), switchover=True)):
+        assert "that the inventory doesn't have can't be handed over" in refused(known, wish)
+    assert removal.plan(known, Wish(("pg-test-3",))).members[0].name == "pg-test-3"
+
+
 def test_nobody_is_removed_from_a_cluster_that_is_not_well(world):
     assert "it has no leader" in refused(world(live=living("")), Wish(("pg-test-3",)))
     text = refused(world(serving=False), Wish(("pg-test-3",)))
@@ -228,6 +235,18 @@ def test_who_answers_is_not_dead(world, deployment):
     assert "without --dead" in refused(world(found), Wish(("pg-test-3",), dead=True))
     known = world(found, silent={THREE: "no answer"})
     assert "its Patroni answers" in refused(known, Wish(("pg-test-3",), dead=True))
+
+
+def test_a_cluster_is_forgotten_whose_machines_are_all_gone(world, deployment):
+    silent = dict.fromkeys((ONE, TWO, THREE), "its minion isn't connected")
+    known = world(deployment(cluster=False), living(""), silent=silent,
+                  dumb=("pg-test-1", "pg-test-2", "pg-test-3"), serving=False)  # fmt: skip
+    assert "say --dead" in refused(known, Wish())
+    plan = removal.plan(known, Wish(dead=True))
+    assert plan.whole and not any(member.there for member in plan.members)
+    expired = world(deployment(cluster=False), living("", members=()), silent=silent)
+    plan = removal.plan(expired, Wish(dead=True))
+    assert plan.whole and plan.members == (), "keys are left, and no member"
 
 
 def test_a_dead_member_is_taken_out_of_the_inventory_first(world):
