@@ -17,8 +17,17 @@ include:
 {%- endif %}
   - pgsql.pgbouncer
   - pgsql.service
+  - pgsql.vip
 
 extend:
+  pgsql-vip:
+    pigsty_vip:
+      - require:
+        - pkg: pgsql-packages
+        - pigsty_cert: pgsql-cert
+{%- if patroni %}
+        - pigsty_patroni: pgsql-patroni
+{%- endif %}
   pgsql-pgbouncer:
     pigsty_pgbouncer:
       - require:

@@ -18,6 +18,8 @@
     compiled rules of ``postgres`` and ``pgbouncer``, each with the role that it is limited to.
 ``pgbouncer``
     the texts of its files; ``services``, those of HAProxy's files.
+``vip``
+    the address that goes where the leader is, and where its Patroni answers; None without one.
 ``objects``
     roles and databases, made by :mod:`pigsty.sql.desired`.
 ``removal``
@@ -116,6 +118,9 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     if backup is not None:
         tokens.append("pgbackrest")
     tokens += monitor.programs(node, platform, "pgsql")
+    vip = _vip(member, str(data["patroni_unit"]))
+    if vip is not None:
+        tokens.append("vip-manager")
     return {
         "backup": backup,
         "certificates": CERTIFICATES,
@@ -144,6 +149,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "seq": member.seq,
         "services": _services(topology, cluster),
         "source": _source(topology, cluster, node, site),
+        "vip": vip,
     }
 
 
@@ -315,4 +321,22 @@ def _services(topology: Topology, cluster: PgCluster) -> dict[str, Any]:
     return {
         "files": services.files(cluster) if carried else {},
         "prefix": f"{cluster.name}-",
+    }
+
+
+def _vip(member: PgInstance, patroni_unit: str) -> dict[str, Any] | None:
+    """Return the leader's floating address, and the Patroni that says whether it belongs here."""
+    params = member.vars
+    if not (params["pg_vip_enabled"] and params["patroni_enabled"]):
+        return None
+    address, _, length = str(params["pg_vip_address"]).partition("/")
+    scheme = "https" if params["patroni_ssl_enabled"] else "http"
+    return {
+        "address": address,
+        "authorities": f"{CERTIFICATES}/ca.crt",
+        "interface": params["pg_vip_interface"],
+        "ip": member.ip,
+        "length": int(length),
+        "patroni": f"{scheme}://{member.ip}:{params['patroni_port']}",
+        "patroni_unit": patroni_unit,
     }

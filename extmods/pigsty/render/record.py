@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pigsty.render import pgbackrest, pgbouncer
+from pigsty.render import pgbackrest, pgbouncer, vipmanager
 from pigsty.render.files import File
 from pigsty.render.pglayout import drop_in
 
@@ -147,6 +147,7 @@ class Record:
         secret = [self.patroni_config, pgbackrest.CONFIG, f"{pgbouncer.DIRECTORY}/userlist.txt"]
         plain = [*_AROUND, *(f"{pgbouncer.DIRECTORY}/{name}" for name in _POOLER)]
         plain += [drop_in(self.patroni_unit), drop_in(self.pgbouncer_unit), pgbackrest.CRONTAB]
+        plain += [file.path for file in vipmanager.gone(self.patroni_unit)]
         found = {path: File(path, None) for path in plain}
         found |= {path: File(path, None, secret=True) for path in secret}
         return [found[path] for path in sorted(found)]

@@ -81,3 +81,5 @@ def test_files_with_secrets_are_not_shown_when_they_go(spec):
     paths = [file.path for file in found.around()]
     assert len(paths) == len(set(paths)) and all(file.contents is None for file in found.around())
     assert "/etc/systemd/system/patroni.service.d/pigsty.conf" in paths
+    assert "/etc/default/vip-manager.yml" in paths
+    assert "/etc/systemd/system/patroni.service.d/pigsty-vip.conf" in paths
