@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from pigsty import backups, pitr
+from pigsty import backups, pitr, sharding
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError, PigstyError
 from pigsty.topology import PgCluster
@@ -207,6 +207,13 @@ def command(
         raise Refused(
             f"{cluster} itself isn't replaced by {asked.source}: look at it with `pigsty pgsql "
             f"restore {cluster} --side PORT`, and copy what you need"
+        )
+    group = sharding.group(found)
+    if group and asked.target.kind != "latest":
+        raise Refused(
+            f"{cluster} is group {group.number} of the Citus cluster {group.shard}: in the past "
+            "alone it would not fit the other groups. `--to latest` is possible; for the past, "
+            f"look at a copy with `pigsty pgsql restore {cluster} --side PORT`"
         )
     host = cut.host if again and cut else _machine(found, on) if on else leader(found)
     with lock.held(f"pigsty pgsql pitr {cluster}"), Master() as master:

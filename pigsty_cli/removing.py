@@ -18,7 +18,7 @@ from pigsty_cli.errors import CliError
 from pigsty_cli.inventories import PLACES, find
 from pigsty_cli.output import emit, message
 from pigsty_cli.saltapi import Master
-from pigsty_cli.scaling import Phases, answering, in_dcs, serving
+from pigsty_cli.scaling import Phases, answering, in_dcs, serving, words_of
 
 STATES = ("pgsql.remove",)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -140,7 +140,7 @@ class Removal:
         """Delete the keys in the DCS, once nobody lives behind them."""
         plan = self._plan
         words = {
-            "cluster": plan.cluster,
+            **words_of(self._topology, plan.cluster),
             "members": [member.name for member in plan.members],
             "whole": plan.whole,
         }

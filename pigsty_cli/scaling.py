@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pigsty import dcs
+from pigsty import dcs, sharding
 from pigsty.clients.patroni import CA, Patroni
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
@@ -21,6 +21,13 @@ from pigsty_cli.output import message
 from pigsty_cli.running import screen
 
 
+def words_of(topology: Topology, cluster: str) -> dict[str, str]:
+    """Return what `pigsty_dcs` is told about a cluster: its name, and its path if it is another."""
+    declared = topology.pg_clusters.get(cluster)
+    path = sharding.path(declared) if declared else cluster
+    return {"cluster": cluster} | ({"path": path} if path != cluster else {})
+
+
 def in_dcs(master: Any, topology: Topology, cluster: str) -> tuple[str, dcs.Cluster]:
     """Return a cluster as the DCS has it, and the machine that was asked.
 
@@ -31,7 +38,7 @@ def in_dcs(master: Any, topology: Topology, cluster: str) -> tuple[str, dcs.Clus
     for member in topology.etcd:
         try:
             remote.refresh(master, member.ip)
-            words = {"cluster": cluster}
+            words = words_of(topology, cluster)
             found = remote.call(
                 master, member.ip, "pigsty_dcs.look", words, deadline="etcd.request"
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pigsty import rotation
+from pigsty import rotation, sharding
 from pigsty.catalogue import load
 from pigsty.mask import RecordingSite
 from pigsty.pillar import compile_pillar
@@ -109,7 +109,8 @@ def choose(
     for cluster in clusters:
         if cluster not in topology.pg_clusters:
             raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
-    known = [entry for entry in derived(topology, own) if not clusters or entry.scope in clusters]
+    scopes = {sharding.scope(topology.pg_clusters[cluster]) for cluster in clusters} | {*clusters}
+    known = [entry for entry in derived(topology, own) if not clusters or entry.scope in scopes]
     if not names:
         found = [entry for entry in known if not rotation.fixed(entry.name)]
         if not found:
@@ -156,7 +157,7 @@ def carry_out(hands: Hands, entries: Sequence[Derived]) -> None:
         own_members = tuple(
             member.ip
             for cluster in clusters
-            if cluster.name in scopes
+            if sharding.scope(cluster) in scopes
             for member in cluster.members
         )
         hands.apply(own_members, ("pgsql",))

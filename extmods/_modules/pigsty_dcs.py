@@ -24,11 +24,12 @@ def __virtual__() -> str:
     return __virtualname__
 
 
-def look(cluster: str) -> dict[str, Any]:
+def look(cluster: str, path: str = "") -> dict[str, Any]:
     """Return a cluster's keys (see :class:`pigsty.dcs.Cluster`); one without any doesn't exist.
 
     Args:
         cluster: its name.
+        path: where its keys are, if not under its name: ``pg-citus/1`` for a group of Citus.
 
     CLI Example:
 
@@ -38,18 +39,21 @@ def look(cluster: str) -> dict[str, Any]:
     """
     try:
         client = _client()
-        return _read(client, cluster, _prefix(client, cluster)).to_dict()
+        return _read(client, cluster, _prefix(client, path or cluster)).to_dict()
     except ClientError as err:
         raise CommandExecutionError(str(err)) from err
 
 
-def forget(cluster: str, members: Sequence[str], whole: bool = False) -> dict[str, Any]:
+def forget(
+    cluster: str, members: Sequence[str], whole: bool = False, path: str = ""
+) -> dict[str, Any]:
     """Delete the keys of members that were removed, or of the whole cluster once it is down.
 
     Args:
         cluster: its name.
         members: names of the members that were removed.
         whole: nothing of the cluster is left.
+        path: where its keys are, if not under its name.
 
     Returns:
         ``deleted``: how many keys that were.
@@ -61,7 +65,7 @@ def forget(cluster: str, members: Sequence[str], whole: bool = False) -> dict[st
     """
     try:
         client = _client()
-        prefix = _prefix(client, cluster)
+        prefix = _prefix(client, path or cluster)
         if whole:
             return {"deleted": _forget_all(client, cluster, prefix, set(members))}
         if _read(client, cluster, prefix).leader in members:
@@ -101,16 +105,18 @@ def _delete(client: Etcd, key: str, end: str = "") -> int:
     return int(client.call("kv/deleterange", body).get("deleted", 0))
 
 
-def _prefix(client: Etcd, cluster: str) -> str:
+def _prefix(client: Etcd, path: str) -> str:
     """Return where a cluster's keys are: its role in the store says so, else it is the default."""
+    scope, _, group = path.partition("/")
     try:
-        perms = client.call("auth/role/get", {"role": cluster}).get("perm", [])
+        perms = client.call("auth/role/get", {"role": scope}).get("perm", [])
     except EtcdError as err:
         if "role name not found" not in err.message:
             raise
         perms = []
     found = [decode(perm.get("key", "")) for perm in perms]
-    return next((key for key in found if key.endswith(f"/{cluster}/")), f"/pg/{cluster}/")
+    own = next((key for key in found if key.endswith(f"/{scope}/")), f"/pg/{scope}/")
+    return f"{own}{group}/" if group else own
 
 
 def _client() -> Etcd:

@@ -55,6 +55,7 @@ def trace() -> dict[str, Any] | None:
         "remove_data": found.remove_data,
         "remove_backup": found.remove_backup,
         "remove_packages": found.remove_packages,
+        "shard": found.shard,
     }
 
 

@@ -206,7 +206,7 @@ def forget() -> dict[str, Any]:
         try:
             client.authenticate(patroni["etcd_username"], patroni["etcd_password"])
             for key in restore.FORGOTTEN:
-                path = f"{patroni['namespace']}{patroni['scope']}/{key}"
+                path = f"{patroni['namespace']}{patroni['path']}/{key}"
                 client.call("kv/deleterange", {"key": etcd.encode(path)})
         except ClientError as err:
             problem = err

@@ -155,7 +155,7 @@ def _steps(etcd: Mapping[str, Any], client: Etcd, state: str, bare: bool) -> lis
         role
         for role, prefix in render.leftovers(etcd["users"], roles).items()
         # A cluster that has a leader lives, whatever the inventory says: it would lose its store.
-        if not client.exists(f"{prefix}leader")
+        if not client.led(prefix, render.range_end(prefix))
     ]
     todo = render.steps(etcd["users"], users, roles, stale, gone)
     if state == "off":

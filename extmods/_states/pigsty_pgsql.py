@@ -6,7 +6,7 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
-from pigsty.render import pglayout, record
+from pigsty.render import citus, pglayout, record
 
 __virtualname__ = "pigsty_pgsql"
 
@@ -53,7 +53,8 @@ def configured(name: str) -> dict[str, Any]:
         name: the state's name.
     """
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": ""}
-    files = pglayout.files(__pillar__["pigsty"]["pgsql"])
+    spec = __pillar__["pigsty"]["pgsql"]
+    files = [*pglayout.files(spec), *citus.files(spec)]
     try:
         ret["changes"] = __salt__["pigsty_file.changes"](files)
         if ret["changes"] and not __opts__["test"]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pigsty import sharding
 from pigsty.dcs import Cluster
 from pigsty.errors import PigstyError
 from pigsty.targets import TargetError, nearest
@@ -34,6 +35,7 @@ class Trace:
         remove_data: its data may be deleted.
         remove_backup: whether backups go with the cluster; None where the inventory doesn't say.
         remove_packages: its packages go with it.
+        shard: the Citus cluster that its cluster is a group of, "" for none.
     """
 
     cluster: str
@@ -42,6 +44,7 @@ class Trace:
     remove_data: bool
     remove_backup: bool | None
     remove_packages: bool
+    shard: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ def plan(world: World, wish: Wish) -> Plan:
     """
     live = world.live
     known = _known(world)
+    _known_group(world)
     if not live.exists and not any(_lives(world, name, host) for name, host in known.items()):
         raise TargetError(
             f"nothing lives of a cluster {live.name}, neither in the DCS nor on a machine"
@@ -177,6 +181,8 @@ def plan(world: World, wish: Wish) -> Plan:
             f"{', '.join(chosen)} is all that lives of {live.name}: `pigsty pgsql rm {live.name}` "
             "without members removes the cluster"
         )
+    if whole:
+        _no_group(world)
     members = tuple(_going(world, name, known[name]) for name in chosen)
     _guard(world, members)
     if live.paused and live.leader:
@@ -212,6 +218,30 @@ def afterwards(plan: Plan) -> list[str]:
         f"{named} still stands in the inventory, and the next apply would make it a member again: "
         f"take it out of {plan.cluster}, then `pigsty apply {plan.cluster}` tells the others"
     ]
+
+
+def _known_group(world: World) -> None:
+    """Refuse a group of Citus that the inventory has forgotten: its keys are elsewhere."""
+    cluster = world.live.name
+    traces = [trace for trace in world.traces.values() if trace and trace.cluster == cluster]
+    shard = next((trace.shard for trace in traces if trace.shard), "")
+    if shard and cluster not in world.topology.pg_clusters:
+        raise RemovalRefused(
+            f"{cluster} was made as a group of the Citus cluster {shard}, and only the inventory "
+            "says which: put it back there first"
+        )
+
+
+def _no_group(world: World) -> None:
+    """Refuse to remove all of a group of Citus: the others go on counting on what it holds."""
+    declared = world.topology.pg_clusters.get(world.live.name)
+    group = sharding.group(declared) if declared else None
+    if group:
+        raise RemovalRefused(
+            f"{world.live.name} is group {group.number} of the Citus cluster {group.shard}: "
+            "members can be removed, but not all of a group, as its shards would be lost and the "
+            "other groups go on asking for them"
+        )
 
 
 def _known(world: World) -> dict[str, str]:

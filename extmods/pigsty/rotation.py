@@ -31,6 +31,7 @@ FIXED: Mapping[str, str] = MappingProxyType(
     {
         "minio_user_": "the object storage has to be told first",
         "node_admin_ssh_key": "it is a key pair, no password",
+        "pg_dbsu_password": "Citus keeps it in pg_dist_authinfo of every group",
         "pgbackrest_cipher_pass": "backups that were made with it could no longer be read",
         "vip_auth_pass": "until all nodes have the new one, each would take the address for itself",
     }

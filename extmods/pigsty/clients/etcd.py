@@ -190,10 +190,20 @@ class Etcd:
             for row in self.call("cluster/member/list").get("members", [])
         ]
 
-    def exists(self, key: str) -> bool:
-        """Return whether there is such a key."""
-        answer = self.call("kv/range", {"key": encode(key), "keys_only": True})
-        return bool(answer.get("kvs"))
+    def led(self, prefix: str, end: str) -> bool:
+        """Return whether a PostgreSQL cluster, or one of a sharded one's groups, has a leader.
+
+        Args:
+            prefix: where its keys are.
+            end: of their range.
+        """
+        body = {"key": encode(prefix), "range_end": encode(end), "keys_only": True}
+        rows = self.call("kv/range", body).get("kvs", [])
+        names = (decode(row["key"]).removeprefix(prefix).split("/") for row in rows)
+        return any(
+            name[-1] == "leader" and (len(name) == 1 or (len(name) == 2 and name[0].isdigit()))
+            for name in names
+        )
 
     def add(self, peer: str, learner: bool = False) -> None:
         """Announce a new member by its address for peers, before it starts."""

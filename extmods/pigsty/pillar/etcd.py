@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pigsty import sharding
 from pigsty.pillar.pgsql import etcd_password
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
@@ -27,7 +28,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         ``cluster``, ``name``, ``ip``, ``data``, ``port``, ``peer_port``, ``heartbeat`` and
         ``election`` (milliseconds), ``init``, ``learner``; ``members`` (name, ip, port and
         peer_port, by seq); ``root_password``; ``users`` (name, password and prefix of each
-        PostgreSQL cluster); ``packages`` and ``platform``.
+        PostgreSQL cluster; the groups of a Citus cluster are one); ``packages`` and ``platform``.
     """
     values = node.vars
     member = next(etcd for etcd in topology.etcd if etcd.ip == node.ip)
@@ -56,18 +57,25 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "platform": {key: data[key] for key in ("conf", "unit", "user")},
         "port": values["etcd_port"],
         "root_password": str(declared) if declared else site.secret("all", "etcd_root_password"),
-        "users": [
-            {
-                "name": cluster.name,
-                "password": etcd_password(cluster, site),
-                "prefix": prefix(cluster),
-            }
-            for _name, cluster in sorted(topology.pg_clusters.items())
-        ],
+        "users": _users(topology, site),
     }
 
 
+def _users(topology: Topology, site: Site) -> list[dict[str, str]]:
+    """Return a user for each scope: Citus' coordinator looks at the keys of every group."""
+    scopes: dict[str, PgCluster] = {}
+    for _name, cluster in sorted(topology.pg_clusters.items()):
+        scopes.setdefault(sharding.scope(cluster), cluster)
+    return [
+        {"name": name, "password": etcd_password(cluster, site), "prefix": prefix(cluster)}
+        for name, cluster in sorted(scopes.items())
+    ]
+
+
 def prefix(cluster: PgCluster) -> str:
-    """Return the part of the key space that is a PostgreSQL cluster's own, ``/pg/<cluster>/``."""
+    """Return the part of the key space that is a PostgreSQL cluster's own, ``/pg/<cluster>/``.
+
+    The groups of a Citus cluster have theirs together: ``/pg/<shard>/``.
+    """
     namespace = str(cluster.vars["pg_namespace"] or "/pg").strip("/")
-    return f"/{namespace}/{cluster.name}/"
+    return f"/{namespace}/{sharding.scope(cluster)}/"

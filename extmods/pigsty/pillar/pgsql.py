@@ -12,6 +12,10 @@
     ``stanza`` and ``options`` of pgBackRest's repository; None without backups.
 ``source``
     the same of the other cluster that ``pg_pitr`` names; None if it names none.
+``citus``
+    ``database``, ``group`` and ``shard`` of a member of a Citus cluster, ``hosts`` (address and
+    port of every server of the shard) and ``passwords`` (by user, for the servers to log in to each
+    other); None for a cluster by itself.
 ``patroni``
     what its configuration needs besides: peers, passwords, tags.
 ``hba``
@@ -31,12 +35,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pigsty import sharding
 from pigsty.errors import PillarError
 from pigsty.pillar import monitor, replication
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render import hba_view, libraries, pgbackrest, pgbouncer, services
-from pigsty.sql import desired, passwords
+from pigsty.sql import desired, passwords, scram
 from pigsty.topology import Node, PgCluster, PgInstance, Topology
 
 #: Below the link ``/pg``; upstream's tools and people expect it there.
@@ -73,6 +78,7 @@ PARAMETERS = (
     "pg_localhost",
     "pg_log_dir",
     "pg_max_conn",
+    "pg_mode",
     "pg_parameters",
     "pg_port",
     "pg_primary_db",
@@ -124,6 +130,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     return {
         "backup": backup,
         "certificates": CERTIFICATES,
+        "citus": _citus(topology, cluster, objects, site),
         "cluster": cluster.name,
         "directories": {
             "backup": f"{params['pg_fs_backup']}/{cluster.name}-{version}/backup",
@@ -181,15 +188,47 @@ def listen(params: Mapping[str, Any], ip: str) -> list[str]:
 
 
 def patroni_password(cluster: PgCluster, site: Site) -> str:
-    """Return the password of a cluster's REST API."""
+    """Return the password of a cluster's REST API; one for all groups of a Citus cluster."""
     declared = cluster.vars["patroni_password"]
-    return str(declared) if declared else site.secret(cluster.name, "patroni_password")
+    return str(declared) if declared else site.secret(sharding.scope(cluster), "patroni_password")
 
 
 def etcd_password(cluster: PgCluster, site: Site) -> str:
     """Return the password of a cluster's etcd user."""
     declared = cluster.vars["pg_etcd_password"]
-    return str(declared) if declared else site.secret(cluster.name, "pg_etcd_password")
+    return str(declared) if declared else site.secret(sharding.scope(cluster), "pg_etcd_password")
+
+
+def _citus(
+    topology: Topology, cluster: PgCluster, objects: Mapping[str, Any], site: Site
+) -> dict[str, Any] | None:
+    """Return a member's place in a Citus cluster, and what its servers log in to each other with.
+
+    The others of the system's users run no queries there. Of a business user whose password the
+    inventory has only as a verifier nobody knows what to log in with.
+    """
+    own = sharding.group(cluster)
+    if own is None:
+        return None
+    known = {
+        str(user["name"]): str(user["password"])
+        for user in cluster.vars["pg_users"] or []
+        if user.get("password") and not scram.is_hashed(str(user["password"]))
+    }
+    roles = {role["name"] for role in objects["roles"] if role.get("state") != "absent"}
+    known = {name: password for name, password in known.items() if name in roles}
+    dbsu = passwords.password(topology, cluster.name, site, "pg_dbsu_password")
+    return {
+        "database": own.database,
+        "group": own.number,
+        "hosts": [
+            {"ip": member.ip, "port": member.vars["pg_port"]}
+            for group in sharding.together(topology, cluster)
+            for member in group.members
+        ],
+        "passwords": {**known, str(objects["dbsu"]): dbsu},
+        "shard": own.shard,
+    }
 
 
 def _removal(node: Node) -> dict[str, Any]:
@@ -246,18 +285,21 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
         )
     allowed = {topology.admin_ip: None}
     allowed |= dict.fromkeys(infra.ip for infra in topology.infra)
-    allowed |= dict.fromkeys(peer.ip for peer in cluster.members)
+    # A worker tells the coordinator of a switchover before and after.
+    groups = sharding.together(topology, cluster)
+    allowed |= dict.fromkeys(peer.ip for group in groups for peer in group.members)
     return {
         "allowed": list(allowed),
         "delay": replication.delay(member),
         "etcd": [f"{etcd.ip}:{etcd.node.vars['etcd_port']}" for etcd in topology.etcd],
         "etcd_password": etcd_password(cluster, site),
-        "etcd_username": cluster.name,
+        "etcd_username": sharding.scope(cluster),
         "hba_file": HBA_FILE,
         "listen": listen(params, member.ip),
-        # The path in the DCS is <namespace>/<cluster>/; its etcd user may see nothing else.
+        # The path in the DCS is <namespace>/<scope>/; its etcd user may see nothing else.
         "namespace": f"/{str(params['pg_namespace']).strip('/')}/",
         "password": patroni_password(cluster, site),
+        "path": sharding.path(cluster),
         "peers": [
             {"aside": replication.aside(peer), "instance": peer.name, "ip": peer.ip}
             for peer in cluster.members
@@ -266,7 +308,7 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
         "replication_password": passwords.password(
             topology, cluster.name, site, "pg_replication_password"
         ),
-        "scope": cluster.name,
+        "scope": sharding.scope(cluster),
         "standby_of": replication.standby_of(topology, cluster),
         "superuser_password": passwords.password(topology, cluster.name, site, "pg_dbsu_password"),
         "tags": replication.tags(topology, member),

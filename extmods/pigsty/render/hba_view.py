@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pigsty import sharding
 from pigsty.render import hba
 from pigsty.topology import Node, PgCluster, PgInstance, Topology
 
@@ -57,7 +58,28 @@ def compiled(topology: Topology, cluster: PgCluster, node: Node) -> dict[str, An
     for server, names in PARAMETERS.items():
         rules = [rule for name in names for rule in node.vars[name] or ()]
         found[server] = hba.compile_rules(rules, meaning, pgbouncer=server == POOLER)
+    found["postgres"] = [*_between(topology, cluster, meaning), *found["postgres"]]
     return found
+
+
+def _between(topology: Topology, cluster: PgCluster, meaning: hba.Context) -> list[dict[str, Any]]:
+    """Return the rule by which the servers of a Citus cluster let each other's superuser in.
+
+    It stands before all others: what they say of the superuser is about people.
+    """
+    own = sharding.group(cluster)
+    if own is None:
+        return []
+    groups = sharding.together(topology, cluster)
+    everybody = tuple(member.ip for group in groups for member in group.members)
+    rule = {
+        "title": f"servers of {own.shard} among each other",
+        "user": "${dbsu}",
+        "db": own.database,
+        "addr": "cluster",
+        "auth": "ssl",
+    }
+    return hba.compile_rules([rule], replace(meaning, cluster=everybody))
 
 
 def context(topology: Topology, cluster: PgCluster, node: Node) -> hba.Context:
@@ -106,8 +128,13 @@ def _member(
     ]
     # Rule by rule, so that each keeps its source; the order is that of the files.
     meaning = context(topology, cluster, node)
+    compiled: list[tuple[dict[str, Any], str, int | None]] = []
+    if server != POOLER:
+        compiled += [(one, "pg_mode", None) for one in _between(topology, cluster, meaning)]
     for rule, source in sorted(sources, key=lambda pair: hba.order(pair[0])):
         (one,) = hba.compile_rules([rule], meaning, pgbouncer=server == POOLER)
+        compiled.append((one, source, rule.get("order")))
+    for one, source, order in compiled:
         if one["role"] in own:
             for line in one["lines"]:
                 yield Row(
@@ -118,7 +145,7 @@ def _member(
                     line=line,
                     source=source,
                     title=one["title"],
-                    order=rule.get("order"),
+                    order=order,
                 )
 
 

@@ -44,10 +44,12 @@ def effective(params: Mapping[str, Any]) -> list[str]:
 
     Args:
         params: parameters of a member; ``pg_parameters`` may hold the setting itself, which then
-            takes the place of ``pg_libs``.
+            takes the place of ``pg_libs``. A member of a Citus cluster (``pg_mode``) loads its
+            library in any case: Patroni sees to that itself.
     """
     own = (params.get("pg_parameters") or {}).get(SETTING)
-    return ordered(elements(str((params.get("pg_libs") if own is None else own) or "")))
+    named = elements(str((params.get("pg_libs") if own is None else own) or ""))
+    return ordered(["citus", *named] if params.get("pg_mode") == "citus" else named)
 
 
 def ordered(names: Iterable[str]) -> list[str]:

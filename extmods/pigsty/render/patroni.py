@@ -151,6 +151,8 @@ def build(
         "watchdog": _watchdog(params, watchdog),
         "postgresql": _postgresql(spec),
     }
+    if spec["citus"]:
+        config["citus"] = {name: spec["citus"][name] for name in ("group", "database")}
     if spec["role"] == "primary":
         # A new cluster begins without a library that its first member can't load.
         able = [name for name in libraries.effective(params) if name not in lacking]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pigsty.render import pgbackrest, pgbouncer, vipmanager
+from pigsty.render import citus, pgbackrest, pgbouncer, vipmanager
 from pigsty.render.files import File
 from pigsty.render.pglayout import drop_in
 
@@ -57,6 +57,8 @@ class Record:
         remove_data: ``pg_rm_data``.
         remove_backup: ``pg_rm_backup``; None where the inventory says nothing.
         remove_packages: ``pg_rm_pkg``, only where the inventory says it.
+        shard: the Citus cluster that it is a group of, "" for none.
+        passfile: the password file of a member of a Citus cluster, "" for none.
     """
 
     cluster: str
@@ -84,6 +86,8 @@ class Record:
     remove_data: bool
     remove_backup: bool | None
     remove_packages: bool
+    shard: str = ""
+    passfile: str = ""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Record:
@@ -121,6 +125,8 @@ class Record:
             stanza=str(backup.get("stanza", "")),
             repository=repository,
             services=spec["services"]["prefix"],
+            shard=spec["citus"]["shard"] if spec["citus"] else "",
+            passfile=citus.path(params) if spec["citus"] else "",
             packages=tuple(spec["packages"]),
             **spec["removal"],
         )
@@ -149,5 +155,6 @@ class Record:
         plain += [drop_in(self.patroni_unit), drop_in(self.pgbouncer_unit), pgbackrest.CRONTAB]
         plain += [file.path for file in vipmanager.gone(self.patroni_unit)]
         found = {path: File(path, None) for path in plain}
+        secret += [self.passfile] if self.passfile else []
         found |= {path: File(path, None, secret=True) for path in secret}
         return [found[path] for path in sorted(found)]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pigsty.findings import Finding
 from pigsty.rules import (
     backup,
+    citus,
     etcd,
     hba,
     hosts,
@@ -63,6 +64,11 @@ RULES: tuple[Rule, ...] = (
     replication.standby,
     replication.delayed,
     replication.synchronous,
+    citus.identity,
+    citus.shards,
+    citus.database,
+    citus.upstream,
+    citus.package,
     patroni.plans,
     patroni.preset,
     packages.known,

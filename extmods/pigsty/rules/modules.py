@@ -60,7 +60,7 @@ def kernels(ctx: Context) -> Iterator[Finding]:
     """Warn of clusters of a kind that is not yet built."""
     for cluster, nodes in ctx.clusters("pg_cluster").items():
         mode = ctx.text(nodes[0], "pg_mode")
-        if mode not in ("", "pgsql"):
+        if mode not in ("", "pgsql", "citus"):
             text = f"pg_mode {mode} is not yet built: cluster {cluster} becomes plain PostgreSQL"
             yield ctx.warning(ctx.place(nodes[0], "pg_mode"), text, "use pg_mode: pgsql")
 

@@ -21,6 +21,17 @@ RESERVED = frozenset(("root",))
 ROLES = ("primary", "replica", "offline", "standby", "delayed")
 #: What pg_listen may hold besides addresses.
 TOKENS = ("${ip}", "${lo}", "${vip}")
+#: What is one setting of a whole cluster.
+SHARED = (
+    "pg_version",
+    "pg_mode",
+    "pg_port",
+    "pg_rpo",
+    "pg_rto",
+    "pg_conf",
+    "pg_shard",
+    "pg_group",
+)
 #: The default of pg_vip_address, which stands for "none".
 NO_VIP = "127.0.0.1/24"
 
@@ -141,7 +152,7 @@ def listen(ctx: Context) -> Iterator[Finding]:
 def sharing(ctx: Context) -> Iterator[Finding]:
     """Report clusters whose members disagree about what is one setting of the whole cluster."""
     for name, nodes in ctx.clusters("pg_cluster").items():
-        for parameter in ("pg_version", "pg_mode", "pg_port", "pg_rpo", "pg_rto", "pg_conf"):
+        for parameter in SHARED:
             found = {str(ctx.value(node, parameter)): node for node in nodes}
             if len(found) > 1:
                 text = f"{parameter} differs within cluster {name}: {', '.join(sorted(found))}"

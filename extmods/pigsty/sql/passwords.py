@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pigsty import sharding
+
 if TYPE_CHECKING:
     from pigsty.pillar.site import Site
     from pigsty.topology import Topology
 
-#: Empty means "no password" for these (their login is by the system's user), not "derive one".
+#: Empty means "no password" for these (their login is by the system's user), not "derive one";
+#: but the servers of a Citus cluster log in to each other over the network.
 OPTIONAL = frozenset({"pg_dbsu_password"})
 
 
@@ -32,7 +35,7 @@ def password(topology: Topology, cluster: str, site: Site, param: str) -> str:
     declared = topology.pg_clusters[cluster].vars.get(param)
     if declared:
         return str(declared)
-    if param in OPTIONAL:
+    if param in OPTIONAL and sharding.group(topology.pg_clusters[cluster]) is None:
         return ""
     return site.secret(source(topology, cluster), param)
 
@@ -40,8 +43,9 @@ def password(topology: Topology, cluster: str, site: Site, param: str) -> str:
 def source(topology: Topology, cluster: str) -> str:
     """Return the cluster whose roles this one has: itself, or a standby cluster's upstream.
 
-    A standby cluster replicates ``pg_authid`` too, so a password derived from its own name would
-    not be the one that its server knows.
+    The groups of a Citus cluster have the same ones, by the name of the shard. A standby cluster
+    replicates ``pg_authid`` too, so a password derived from its own name would not be the one that
+    its server knows.
     """
     seen = {cluster}
     while True:
@@ -49,6 +53,7 @@ def source(topology: Topology, cluster: str) -> str:
         address = str(primary.vars.get("pg_upstream") or "") if primary else ""
         upstream = topology.pg_instances.get(address)
         if upstream is None or upstream.cluster in seen:
-            return cluster
+            group = sharding.group(topology.pg_clusters[cluster])
+            return group.shard if group else cluster
         cluster = upstream.cluster
         seen.add(cluster)

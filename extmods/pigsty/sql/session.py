@@ -32,11 +32,13 @@ class Server:
         socket: directory of its unix socket.
         port: its port.
         dbsu: the superuser, in PostgreSQL and in the operating system.
+        sharded: it belongs to a Citus cluster.
     """
 
     socket: str = SOCKET
     port: int = 5432
     dbsu: str = "postgres"
+    sharded: bool = False
 
     @classmethod
     def of_params(cls, params: Mapping[str, Any]) -> Server:
@@ -46,6 +48,7 @@ class Server:
             socket=socket if socket.startswith("/") else SOCKET,
             port=int(params["pg_port"]),
             dbsu=str(params["pg_dbsu"]),
+            sharded=params.get("pg_mode") == "citus",
         )
 
     def connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -70,6 +73,10 @@ class Server:
             "statement_timeout": f"{DEADLINES['sql.statement']:.0f}s",
             "idle_in_transaction_session_timeout": f"{DEADLINES['sql.statement']:.0f}s",
         }
+        if self.sharded:
+            # Every group is made what the inventory says by itself. Citus would carry the
+            # coordinator's changes to the others, and refuse theirs.
+            settings["citus.enable_ddl_propagation"] = "off"
         try:
             return psycopg.connect(
                 host=self.socket,

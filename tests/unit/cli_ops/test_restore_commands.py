@@ -188,6 +188,25 @@ def test_only_replicas_start_without_data(world: World) -> None:
     assert seen == [(TWO, False), (ONE, True), (THREE, True)]
 
 
+def test_a_group_of_citus_goes_to_the_end_of_its_archive_only(
+    world: World, tmp_path: Path, capsys: Any
+) -> None:
+    data = yaml.safe_load((ROOT / "pillar/inventory/sandbox.yml").read_text("utf-8"))
+    variables = data["all"]["children"]["pg-test"]["vars"]
+    variables |= {"pg_mode": "citus", "pg_shard": "shop", "pg_group": 1, "pg_primary_db": "sales"}
+    variables["pg_databases"] = [{"name": "sales"}]
+    data["all"]["children"]["other"] = {
+        "vars": {**variables, "pg_cluster": "other", "pg_group": 0},
+        "hosts": {"10.10.10.20": {"pg_seq": 1, "pg_role": "primary"}},
+    }
+    file = tmp_path / "citus.yml"
+    file.write_text(yaml.safe_dump(data), "utf-8")
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes", inventory=file) == exitcodes.REFUSED
+    assert "group 1 of the Citus cluster shop" in capsys.readouterr().err
+    assert world.calls == []
+    assert ask("pitr", "pg-test", "--to", "latest", "--yes", inventory=file) == exitcodes.OK
+
+
 @pytest.mark.parametrize("point", ["2026-03-01 11:00:00", "2026-03-01 13:00:01", "0/1"])
 def test_a_point_outside_the_window_touches_nothing(world: World, point: str, capsys: Any) -> None:
     assert ask("pitr", "pg-test", "--to", point, "--yes") == exitcodes.REFUSED

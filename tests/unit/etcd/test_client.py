@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from pigsty import pki
-from pigsty.clients.etcd import Etcd, EtcdError, Unreachable
+from pigsty.clients.etcd import Etcd, EtcdError, Unreachable, encode
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +213,20 @@ def test_a_lock_that_is_held_leaves_no_lease_behind(etcd, server):
     assert server.asked[-1][:2] == ("/v3/lease/revoke", {"ID": "77"})
 
 
-def test_a_key_is_there_or_not(etcd, server):
-    server.answers["/v3/kv/range"] = (200, {"kvs": [{"key": "a"}], "count": "1"})
-    assert etcd.exists("/pg/a/leader") is True
-    server.answers["/v3/kv/range"] = (200, {})
-    assert etcd.exists("/pg/a/leader") is False
+@pytest.mark.parametrize(
+    ("keys", "led"),
+    [
+        (["leader"], True),
+        (["config", "members/leader-1"], False),
+        (["0/config", "2/leader"], True),
+        (["0/config", "0/members/a-1"], False),
+        (["x/leader"], False),
+        (["0/members/leader"], False),
+        ([], False),
+    ],
+)
+def test_a_cluster_or_a_group_of_one_has_a_leader_or_not(etcd, server, keys, led):
+    rows = [{"key": encode(f"/pg/a/{key}")} for key in keys]
+    server.answers["/v3/kv/range"] = (200, {"kvs": rows} if rows else {})
+    assert etcd.led("/pg/a/", "/pg/a0") is led
+    assert server.asked[-1][1]["keys_only"] is True

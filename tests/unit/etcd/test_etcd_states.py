@@ -102,8 +102,9 @@ class Client:
     def roles(self):
         return dict(self.store.rights)
 
-    def exists(self, key):
-        return key in self.store.keys
+    def led(self, prefix, end):
+        assert end == render.range_end(prefix)
+        return f"{prefix}leader" in self.store.keys
 
     def members(self):
         return list(self.store.rows)
