@@ -142,4 +142,3 @@ def test_switched_off_it_leaves_nothing(whole: Cluster, vip: Vip) -> None:
         assert vip.run(host, "systemctl", "is-enabled", UNIT) == "disabled"
         assert vip.run(host, "systemctl", "is-active", UNIT) == "inactive"
         assert vip.run(host, "ls", *FILES) == ""
-    assert whole.healthy(3)
