@@ -39,8 +39,8 @@ DEADLINES: dict[str, float] = {
     "a target is looked at": 45,
     # A minion that booted reaches its master.
     "minion answers": 60,
-    # vip-manager asks once a second, starts anew after one, and looks at the interface every ten.
-    "address moves": 15,
+    # vip-manager asks once a second, starts anew after one, and tries again what failed every ten.
+    "address moves": 30,
 }
 
 T = TypeVar("T")
