@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from pigsty.sql import session
 
 __virtualname__ = "pigsty_pgbackrest"
 
-#: Seconds after which a look gives a silent repository up, in pgBackRest's own words: it must come
-#: before the deadline of the look.
-PATIENCE = 15
+#: Seconds that one try at a silent repository takes. pgBackRest says which host was silent after
+#: about nine times as long (19 s): that must come before the deadline of the look.
+PATIENCE = 2
 
 
 def __virtual__() -> str:
@@ -127,6 +127,11 @@ def plan() -> dict[str, Any]:
 
     The leader needs the stanza and a first full backup. Another member needs the stanza only where
     the repository is a folder of its own: then archiving goes on at once when it comes to lead.
+    A stanza that an older cluster of this name left there is taken over, its backups stay.
+
+    Raises:
+        CommandExecutionError: the repository doesn't answer, or others reach it too and its stanza
+            is another server's: that could be alive, and would lose its archive.
 
     CLI Example:
 
@@ -144,13 +149,16 @@ def plan() -> dict[str, Any]:
         # Nothing runs yet, which only a test run meets: the declared primary is going to lead.
         return {**made, **wants} if spec["role"] == "primary" or _local() else {}
     if role != "primary":
-        return made if _local() and not _prepared() else {}
+        if not _local():
+            return {}
+        return _taken_over(stanza, _prepared()) if _archive_info().exists() else made
     found = backups.parse(info(), stanza)
     if not found.exists:
         if found.code not in (backups.NO_PATH, backups.NO_DATA):
             raise CommandExecutionError(f"the repository of {stanza}: {found.message}")
         return {**made, **wants}
-    return {} if found.full else wants
+    taken = _taken_over(stanza, found.system)
+    return {**taken, **wants} if taken or not found.full else {}
 
 
 def carry_out(changes: dict[str, Any]) -> None:
@@ -167,7 +175,7 @@ def carry_out(changes: dict[str, Any]) -> None:
         _await_archiving()
     if f"stanza {stanza}" in changes:
         # A replica makes it from its own control file, without asking the leader.
-        _create(online=leads)
+        _create(changes[f"stanza {stanza}"], online=leads)
         if leads:
             execute(["check"], "backup.check")
     if "backup" in changes and leads:
@@ -197,11 +205,8 @@ def backup(kind: str = "incr") -> dict[str, Any]:
     role = __salt__["pigsty_patroni.live_role"]()
     if role != "primary":
         raise CommandExecutionError(f"this member doesn't lead, it is {role}: nothing was done")
-    changes = plan()
-    if changes:
-        changes.pop("backup", None)
-        if changes:
-            _create(online=True)
+    for missing in (change for name, change in plan().items() if name != "backup"):
+        _create(missing, online=True)
     execute(["backup", f"--type={kind}"], "backup.run")
     found = backups.parse(info(), _spec()["backup"]["stanza"]).backups
     if not found:
@@ -272,17 +277,18 @@ def execute(arguments: Sequence[str], deadline: str, stanza: str = "", config: s
     return said
 
 
-def _create(*, online: bool) -> None:
-    """Make the stanza; wait for archiving, which holds the same lock while it fails without one.
+def _create(change: Mapping[str, Any], *, online: bool) -> None:
+    """Make the stanza or take it over, once failing archiving frees the lock that both need.
 
     Raises:
         CommandExecutionError: pgBackRest refused, or the lock was never free.
     """
     said: list[str] = []
+    verb = "stanza-create" if change["old"] is None else "stanza-upgrade"
 
     def made() -> bool:
         try:
-            execute(["stanza-create", *([] if online else ["--no-online"])], "backup.stanza")
+            execute([verb, *([] if online else ["--no-online"])], "backup.stanza")
         except CommandExecutionError as err:
             said[:] = [str(err)]
             if "unable to acquire lock" not in str(err):
@@ -317,10 +323,32 @@ def _local() -> bool:
     return pgbackrest.local(_spec()["backup"]["options"])
 
 
-def _prepared() -> bool:
-    """Tell whether a repository of this machine's own has the stanza."""
+def _archive_info() -> Path:
+    """Return where a repository of this machine's own says whose the stanza is."""
     backup = _spec()["backup"]
-    return Path(backup["options"]["path"], "archive", backup["stanza"], "archive.info").exists()
+    return Path(backup["options"]["path"], "archive", backup["stanza"], "archive.info")
+
+
+def _prepared() -> int | None:
+    """Return the system that the stanza in this machine's own repository is for."""
+    found = backups.recorded_system(_archive_info().read_text("utf-8", errors="replace"))
+    return found or backups.parse(info(), _spec()["backup"]["stanza"]).system
+
+
+def _taken_over(stanza: str, theirs: int | None) -> dict[str, Any]:
+    """Return the change of a stanza that is for another server than this member's."""
+    with Path(_spec()["params"]["pg_data"], "global/pg_control").open("rb") as control:
+        own = backups.system(control.read(8))
+    if theirs in (None, own):
+        return {}
+    if not _local():
+        raise CommandExecutionError(
+            f"the stanza {stanza} in the repository belongs to another cluster of this name "
+            f"(system {theirs}, here {own}): nothing is archived. Give this one a path of its own; "
+            f"or, only if the other one is gone: pgbackrest --stanza={stanza} stanza-upgrade as "
+            f"{_spec()['params']['pg_dbsu']} on its leader, and apply again"
+        )
+    return {f"stanza {stanza}": {"old": f"of system {theirs}", "new": f"of system {own}"}}
 
 
 def _server() -> session.Server:

@@ -6,6 +6,7 @@ Pure: the member runs the program, the command line shows and judges what it sai
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ KINDS = ("full", "diff", "incr")
 _LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 #: PostgreSQL's limit for the name of a restore point, and nothing that needs quoting.
 _NAME = re.compile(r"[\w.@+-]{1,63}")
+_SYSTEM = re.compile(r"^db-system-id=(\d+)$", re.MULTILINE)
 _PREFIXES = ("time", "lsn", "xid", "name")
 
 
@@ -42,6 +44,7 @@ class Backup:
         wal_end: last WAL segment that it needs.
         lsn_end: where it became consistent.
         failed: pages with a wrong checksum were found.
+        database: number of the database in the stanza: a new cluster of an old name counts on.
     """
 
     label: str
@@ -54,6 +57,7 @@ class Backup:
     wal_end: str
     lsn_end: str
     failed: bool
+    database: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data, as ``-o json`` shows it."""
@@ -80,12 +84,16 @@ class Repository:
         message: the same in words.
         backups: oldest first.
         wal: last WAL segment in the archive, "" without any.
+        database: number of the database that the stanza is for by now.
+        system: its system identifier, None where it can't be told.
     """
 
     code: int
     message: str
     backups: tuple[Backup, ...]
     wal: str
+    database: int = 1
+    system: int | None = None
 
     @property
     def exists(self) -> bool:
@@ -94,13 +102,13 @@ class Repository:
 
     @property
     def full(self) -> bool:
-        """Whether there is a full backup, on which all others stand."""
-        return any(backup.kind == "full" for backup in self.backups)
+        """Whether there is a full backup of the database of now, on which all others stand."""
+        return any(b.kind == "full" and b.database == self.database for b in self.backups)
 
     @property
     def usable(self) -> tuple[Backup, ...]:
-        """The backups that can be restored, oldest first."""
-        return tuple(backup for backup in self.backups if not backup.failed)
+        """What can be restored, oldest first; an older cluster's backups are another database."""
+        return tuple(b for b in self.backups if not b.failed and b.database == self.database)
 
     @property
     def window(self) -> dict[str, str | None]:
@@ -150,7 +158,13 @@ def parse(answer: Sequence[Mapping[str, Any]], stanza: str) -> Repository:
         return Repository(NO_PATH, "missing stanza path", (), "")
     status = found.get("status") or {}
     backups = sorted(map(_backup, found.get("backup") or ()), key=lambda backup: backup.end)
-    archived = [str(entry.get("max") or "") for entry in found.get("archive") or ()]
+    known = {int(db.get("id", 1)): db.get("system-id") for db in found.get("db") or ()}
+    database = max(known, default=1)
+    archived = [
+        str(entry.get("max") or "")
+        for entry in found.get("archive") or ()
+        if _database(entry) == database
+    ]
     # The stanza's own status says "other" where the repository's says what it is.
     words = [str((r.get("status") or {}).get("message", "")) for r in found.get("repo") or ()]
     code = int(status.get("code", 99))
@@ -159,7 +173,20 @@ def parse(answer: Sequence[Mapping[str, Any]], stanza: str) -> Repository:
         message=(words[0] if code not in _PLAIN and words else str(status.get("message", ""))),
         backups=tuple(backups),
         wal=max(archived, default=""),
+        database=database,
+        system=known.get(database),
     )
+
+
+def recorded_system(text: str) -> int | None:
+    """Return the system identifier in a stanza's ``archive.info``, None where it is encrypted."""
+    found = _SYSTEM.search(text)
+    return int(found[1]) if found else None
+
+
+def system(control: bytes) -> int:
+    """Return the system identifier of a server, the first field of its ``pg_control``."""
+    return int.from_bytes(control[:8], sys.byteorder)
 
 
 def target(text: str) -> Target:
@@ -206,9 +233,9 @@ def choose(repository: Repository, wanted: Target, now: float, label: str = "") 
     Raises:
         TargetError: there is no backup, or the point lies before the first or in the future.
     """
-    usable: Sequence[Backup] = repository.usable
+    usable = repository.usable
     if label:
-        usable = [backup for backup in usable if backup.label == label]
+        usable = tuple(b for b in repository.backups if b.label == label and not b.failed)
         if not usable:
             raise TargetError(f"there is no usable backup {label}: see `pigsty pgsql backups`")
     if not usable:
@@ -262,7 +289,12 @@ def _backup(entry: Mapping[str, Any]) -> Backup:
         wal_end=str(archive.get("stop") or ""),
         lsn_end=str((entry.get("lsn") or {}).get("stop") or "0/0"),
         failed=bool(entry.get("error")),
+        database=_database(entry),
     )
+
+
+def _database(entry: Mapping[str, Any]) -> int:
+    return int((entry.get("database") or {}).get("id", 1))
 
 
 def _lsn(text: str) -> Target | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 
 import pytest
@@ -49,6 +50,35 @@ def test_the_stanza_is_told_apart_and_its_backups_are_in_order():
 def test_no_stanza(answer):
     found = backups.parse(answer, "pg")
     assert (found.exists, found.full, found.backups) == (False, False, ())
+
+
+def test_what_an_older_cluster_of_the_name_left_is_restored_only_by_its_name():
+    old, new = entry("full", -2, "0/90"), entry("full", 0, "0/10")
+    old["database"], new["database"] = {"id": 1}, {"id": 2}
+    answer = {
+        "name": "pg",
+        "status": {"code": 0},
+        "db": [{"id": 2, "system-id": 22}, {"id": 1, "system-id": 11}],
+        "archive": [
+            {"database": {"id": 1}, "max": "0009"},
+            {"database": {"id": 2}, "max": "0001"},
+        ],
+    }
+    left = backups.parse([{**answer, "backup": [old]}], "pg")
+    assert (left.system, left.full, left.wal) == (22, False, "0001")
+    with pytest.raises(TargetError, match="no backup"):
+        backups.choose(left, Target("latest"), NOW)
+    both = backups.parse([{**answer, "backup": [old, new]}], "pg")
+    assert both.full
+    assert backups.choose(both, Target("xid", "7"), NOW).label == "full0"
+    assert backups.choose(both, Target("xid", "7"), NOW, "full-2").label == "full-2"
+
+
+def test_whose_the_stanza_is():
+    text = '[db]\ndb-id=2\ndb-system-id=22\n[db:history]\n1={"db-id":11}\n'
+    assert backups.recorded_system(text) == 22
+    assert backups.recorded_system("Salted__\x00\x07") is None
+    assert backups.system((22).to_bytes(8, sys.byteorder) + b"more") == 22
 
 
 def test_a_stanza_without_backups():

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
 STANZA = "stanza pg-test"
+#: System identifiers: of this member's server, and of the one that had the name before.
+OWN, OLD = 2, 1
 
 
-def stanza(code, *kinds):
+def stanza(code, *kinds, system=OWN):
     """A repository's answer."""
-    backups = [{"label": k, "type": k, "timestamp": {"start": 1, "stop": 2}} for k in kinds]
-    return [{"name": "pg-test", "status": {"code": code, "message": "m"}, "backup": backups}]
+    backups = [
+        {"label": k, "type": k, "timestamp": {"start": 1, "stop": 2}, "database": {"id": system}}
+        for k in kinds
+    ]
+    status = {"code": code, "message": "m"}
+    known = [{"id": number, "system-id": number} for number in range(1, system + 1)]
+    return [{"name": "pg-test", "status": status, "backup": backups, "db": known}]
 
 
 class Repository:
@@ -20,19 +29,30 @@ class Repository:
     def __init__(self, module):
         self.module, self.answer, self.calls = module, stanza(1), []
 
+    def record(self, system):
+        """Have the stanza in the machine's own folder."""
+        file = self.module._archive_info()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"[db]\ndb-system-id={system}\n")
+
     def execute(self, arguments, deadline):
         self.calls.append(list(arguments))
-        if arguments[0] == "stanza-create":
+        if arguments[0] in ("stanza-create", "stanza-upgrade"):
             self.answer = stanza(2)
-            self.module._prepared = lambda: True
+            self.record(OWN)
         if arguments[0] == "backup":
             self.answer = stanza(0, arguments[1].partition("=")[2])
         return ""
 
 
 @pytest.fixture
-def setup(member):
+def setup(member, tmp_path):
     """Return a function: the live role, gives the state and the repository behind it."""
+    pgsql = member.pillar["pigsty"]["pgsql"]
+    pgsql["params"]["pg_data"] = str(tmp_path)
+    pgsql["backup"]["options"]["path"] = str(tmp_path / "backup")
+    (tmp_path / "global").mkdir()
+    (tmp_path / "global/pg_control").write_bytes(OWN.to_bytes(8, sys.byteorder) + bytes(100))
 
     def build(role):
         member.live = role
@@ -41,7 +61,6 @@ def setup(member):
         module.execute = repository.execute
         module.info = lambda: repository.answer
         module._await_archiving = lambda: None
-        module._prepared = lambda: False
         for name in ("plan", "carry_out"):
             member.salt[f"pigsty_pgbackrest.{name}"] = getattr(module, name)
         return member.load("_states", "pigsty_pgbackrest").managed, repository
@@ -88,6 +107,49 @@ def test_a_replica_prepares_its_own_repository_without_the_leader(setup):
     assert list(managed("pg-test")["changes"]) == [STANZA]
     assert repository.calls == [["stanza-create", "--no-online"]]
     assert managed("pg-test")["changes"] == {}
+
+
+def test_what_an_older_cluster_of_this_name_left_is_taken_over(setup, member):
+    managed, repository = setup("primary")
+    repository.answer = stanza(0, "full", system=OLD)
+    member.opts["test"] = True
+    tested = managed("pg-test")["changes"]
+    assert tested[STANZA] == {"old": "of system 1", "new": "of system 2"}
+    member.opts["test"] = False
+    assert managed("pg-test")["changes"] == tested
+    assert repository.calls == [["stanza-upgrade"], ["check"], ["backup", "--type=full"]]
+    assert managed("pg-test")["changes"] == {}
+
+
+def test_a_replica_takes_the_stanza_of_its_own_folder_over(setup):
+    managed, repository = setup("replica")
+    repository.record(OLD)
+    assert list(managed("pg-test")["changes"]) == [STANZA]
+    assert repository.calls == [["stanza-upgrade", "--no-online"]]
+    assert managed("pg-test")["changes"] == {}
+
+
+def test_an_encrypted_folder_is_asked_whose_it_is(setup):
+    managed, repository = setup("replica")
+    repository.record("Salted__")
+    repository.answer = stanza(0, "full", system=OLD)
+    assert managed("pg-test")["changes"][STANZA]["old"] == "of system 1"
+
+
+@pytest.mark.parametrize("what", ["managed", "backup"])
+def test_a_stanza_that_somebody_else_could_use_is_left_alone(setup, member, what):
+    managed, repository = setup("primary")
+    member.pillar["pigsty"]["pgsql"]["backup"]["options"] = {"type": "s3", "path": "/b"}
+    repository.answer = stanza(0, "full", system=OLD)
+    if what == "managed":
+        ret = managed("pg-test")
+        assert (ret["result"], ret["changes"]) == (False, {})
+        assert "system 1, here 2" in ret["comment"]
+        assert "pgbackrest --stanza=pg-test stanza-upgrade" in ret["comment"]
+    else:
+        with pytest.raises(CommandExecutionError, match="another cluster of this name"):
+            repository.module.backup("full")
+    assert repository.calls == []
 
 
 def test_a_replica_leaves_a_shared_repository_alone(setup, member):
