@@ -154,7 +154,7 @@ def plan() -> dict[str, Any]:
         return _taken_over(stanza, _prepared()) if _archive_info().exists() else made
     found = backups.parse(info(), stanza)
     if not found.exists:
-        if found.code not in (backups.NO_PATH, backups.NO_DATA):
+        if not found.readable:
             raise CommandExecutionError(f"the repository of {stanza}: {found.message}")
         return {**made, **wants}
     taken = _taken_over(stanza, found.system)

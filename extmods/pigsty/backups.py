@@ -101,6 +101,11 @@ class Repository:
         return self.code in (OK, NO_BACKUP)
 
     @property
+    def readable(self) -> bool:
+        """Whether what it holds is known: it answered, and its files could be read."""
+        return self.code in _PLAIN
+
+    @property
     def full(self) -> bool:
         """Whether there is a full backup of the database of now, on which all others stand."""
         return any(b.kind == "full" and b.database == self.database for b in self.backups)
@@ -170,7 +175,7 @@ def parse(answer: Sequence[Mapping[str, Any]], stanza: str) -> Repository:
     code = int(status.get("code", 99))
     return Repository(
         code=code,
-        message=(words[0] if code not in _PLAIN and words else str(status.get("message", ""))),
+        message=_line(words[0] if code not in _PLAIN and words else status.get("message")),
         backups=tuple(backups),
         wal=max(archived, default=""),
         database=database,
@@ -291,6 +296,11 @@ def _backup(entry: Mapping[str, Any]) -> Backup:
         failed=bool(entry.get("error")),
         database=_database(entry),
     )
+
+
+def _line(words: object) -> str:
+    """Return what is wrong; the lines that follow tell of every try."""
+    return (str(words or "").splitlines() or [""])[0]
 
 
 def _database(entry: Mapping[str, Any]) -> int:

@@ -99,6 +99,8 @@ def backups_(cluster: str, inventory: str | None, output: str) -> None:
         remote.refresh(master, host)
         found = remote.call(master, host, "pigsty_pgbackrest.look", deadline="backup.info")
     repository = backups.parse(found["info"], cluster)
+    if not repository.readable:
+        raise CliError(f"the repository of {cluster}: {repository.message}")
     window = repository.window
     rows = [entry.to_dict() for entry in repository.backups]
     if output != "table":

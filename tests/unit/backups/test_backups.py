@@ -74,6 +74,16 @@ def test_what_an_older_cluster_of_the_name_left_is_restored_only_by_its_name():
     assert backups.choose(both, Target("xid", "7"), NOW, "full-2").label == "full-2"
 
 
+def test_a_silent_repository_says_in_one_line_who_is_silent():
+    status = {"code": 99, "message": "[HostConnectError] s3:9000\n    on 6 retries"}
+    answer = [
+        {"name": "pg", "status": {"code": 99, "message": "other"}, "repo": [{"status": status}]}
+    ]
+    found = backups.parse(answer, "pg")
+    assert (found.readable, found.message) == (False, "[HostConnectError] s3:9000")
+    assert REPOSITORY.readable and backups.parse([], "pg").readable
+
+
 def test_whose_the_stanza_is():
     text = '[db]\ndb-id=2\ndb-system-id=22\n[db:history]\n1={"db-id":11}\n'
     assert backups.recorded_system(text) == 22

@@ -98,6 +98,19 @@ def test_the_table_says_the_window(calls: list[Any], capsys: Any) -> None:
     assert "after 2026-03-01 12:00:00+00" in said.err
 
 
+def test_a_repository_that_cannot_be_read_is_no_empty_one(
+    calls: list[Any], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = {"status": {"code": 99, "message": "[HostConnectError] s3:9000\n  on 6 retries"}}
+    answer = {"name": "pg-test", "status": {"code": 99, "message": "other"}, "repo": [silent]}
+    monkeypatch.setattr(remote, "call", lambda *_, **__: {"info": [answer]})
+    for words in ((), ("-o", "json")):
+        assert ask("backups", "pg-test", *words) == exitcodes.FAILED
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert "the repository of pg-test: [HostConnectError] s3:9000" in said.err
+
+
 def test_an_unknown_cluster_and_type(calls: list[Any], capsys: Any) -> None:
     assert ask("backup", "pg-tset") != exitcodes.OK
     assert "pg-test" in capsys.readouterr().err
