@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pigsty import journal
 from pigsty.returns import HostResult
 
 #: Counts only: no change and no comment of a state is kept here.
@@ -48,3 +49,20 @@ def remember(results: Iterable[HostResult], jids: Mapping[str, str], path: Path 
         path.parent.mkdir(parents=True, exist_ok=True)
         new.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         new.replace(path)
+
+
+def settle(results: Iterable[HostResult], checksum: str, path: Path = journal.PATH) -> None:
+    """Note in the journal which hosts are as the inventory wants them: nothing follows from that.
+
+    Args:
+        results: of a run of all states.
+        checksum: the inventory's.
+        path: the journal.
+    """
+    # As above: a journal that can't be written must not turn a good run into a failed one.
+    with suppress(journal.JournalError):
+        record = journal.Journal(path)
+        for result in results:
+            if result.good:
+                record.settle("node.join", result.host, checksum, journal.now())
+        record.close()

@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "Check an inventory: every error and warning, with line and fix.",
     "apply": "Converge nodes to the inventory (or audit them with --test).",
     "status": "Show nodes, their modules and whether they answer.",
+    "events": "What happened, and what the system did about it.",
     "pgsql": "PostgreSQL clusters: list, switch over, restart, back up, restore …",
     "cert": "Certificates: list them, rotate them, replace the CA.",
     "password": "Passwords of the system's own users: list where they come from, rotate them.",

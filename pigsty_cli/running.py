@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import click
 
 from pigsty import targets
+from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty_cli import applying, attempts, exitcodes, history, lock, progress, report, saltapi
 from pigsty_cli.applying import Plan, Presence, Run, Screen
 from pigsty_cli.errors import Refused
@@ -44,6 +46,7 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
                 "warning: this program is newer than the running Salt master, which makes the "
                 "pillars: `systemctl restart salt-master`"
             )
+        found = _turn(master, plan, found)
         _refuse(found)
         flag = applying.repository_flag(plan.topology)
         built = bool(plan.work) or flag is None or flag.exists()
@@ -60,6 +63,8 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
         # The table of `pigsty status` says when a host was applied as a whole.
         if not plan.test and not plan.work:
             history.remember(results, run.jids)
+            if not plan.modules:
+                history.settle(results, plan.topology.inventory.checksum)
     report.show(results, labels, output, test=plan.test, told=bool(plan.work))
     return report.exit_code(results)
 
@@ -83,6 +88,22 @@ def _announce(plan: Plan, found: Presence) -> None:
         state = f"  NOT REACHED: {found.missing[host]}" if host in found.missing else ""
         names = " ".join(own.get(host) or targets.touched(node, plan.modules))
         message(f"  {host:<15} {node.name:<16} {names}{state}")
+
+
+def _turn(master: saltapi.Master, plan: Plan, found: Presence) -> Presence:
+    """Wait while other states run on a host: what follows from an event takes seconds."""
+    if not found.busy:
+        return found
+    message(f"waiting for the states that run on {', '.join(found.busy)}")
+    seen = [found]
+
+    def free() -> bool:
+        seen.append(applying.presence(master, plan.hosts, plan.topology.admin_ip))
+        return not seen[-1].busy
+
+    with suppress(DeadlineExceeded):
+        wait_until(free, "apply.turn", "no other states run")
+    return seen[-1]
 
 
 def _refuse(found: Presence) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pigsty.clients import minions
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty_cli import exitcodes
@@ -20,8 +21,6 @@ from pigsty_cli import exitcodes
 CONFIG = Path(os.environ.get("SALT_MASTER_CONFIG", "/etc/salt/master"))
 #: Salt's tag of the event that stands for Ctrl-C in its reader.
 _INTERRUPT = "salt/event/exit"
-_TCP = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_ESTABLISHED = "01"
 
 
 class SaltError(PigstyError):
@@ -232,32 +231,8 @@ class Master:
 
     def connected(self) -> frozenset[str]:
         """Return the addresses that the kernel has connections of to the master's publisher."""
-        port = int(self._opts["publish_port"])
-        tables = [table.read_text("ascii") for table in _TCP if table.exists()]
-        return frozenset().union(*(peers(table, port) for table in tables))
+        return minions.connected(int(self._opts["publish_port"]))
 
 
 def _asks_test(options: Mapping[str, Any]) -> bool:
     return bool(options.get("test"))
-
-
-def peers(table: str, port: int) -> frozenset[str]:
-    """Return the IPv4 peers of established connections to a local port.
-
-    Args:
-        table: text of ``/proc/net/tcp`` or ``tcp6``: addresses in hexadecimal, each 32-bit word in
-            the byte order of the machine (little-endian wherever this runs).
-        port: local port.
-
-    Returns:
-        Dotted addresses. A peer on this machine appears under the address that it came from.
-    """
-    found = set()
-    for line in table.splitlines()[1:]:
-        fields = line.split()
-        local, remote, state = fields[1], fields[2], fields[3]
-        if state == _ESTABLISHED and int(local.rsplit(":", 1)[1], 16) == port:
-            # An IPv4 peer on an IPv6 socket is mapped: its address is the last word.
-            word = bytes.fromhex(remote.split(":")[0][-8:])
-            found.add(".".join(str(byte) for byte in reversed(word)))
-    return frozenset(found)

@@ -46,6 +46,10 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.restart": 300.0,
         # Every member has read the cluster's maintenance mode: a loop of Patroni, or two.
         "patroni.pause": 60.0,
+        # What follows from an event runs for seconds; an apply meanwhile waits so long.
+        "apply.turn": 60.0,
+        # Another process writes to the journal: milliseconds, unless the disk stalls.
+        "journal.lock": 15.0,
         # A job of Salt reaches an idle minion in a fraction of a second.
         "follow.armed": 5.0,
         # A change of the dynamic configuration wakes Patroni, which compares it with PostgreSQL's.
@@ -109,6 +113,11 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "repo.apt": 1800.0,
         # One call of etcd's API: it answers from memory, and writes in milliseconds.
         "etcd.request": 5.0,
+        # A watch says nothing for hours: TCP's own probes find a peer that is gone.
+        "etcd.silence": 12.0,
+        # However well the stream goes, everything is read again after this: a member of etcd that
+        # lost its peers goes on to say nothing.
+        "dcs.resync": 60.0,
         # A new etcd cluster needs a majority: other members still install their packages.
         "etcd.quorum": 300.0,
         # A member that restarts replays its log and finds the leader.
@@ -131,7 +140,7 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "haproxy.asked": 10.0,
         # `pigsty apply`. A connected minion answers as soon as it has forked a process for it; on
         # two cores that install packages on four nodes this takes seconds.
-        "apply.presence": 10.0,
+        "apply.presence": 30.0,
         # A minion without a connection can't answer; this is for one behind an address translation.
         "apply.stranger": 1.0,
         # The Salt master takes a job from its own socket in milliseconds, unless it is starved.

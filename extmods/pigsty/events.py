@@ -33,9 +33,39 @@ TAGS: Mapping[str, str] = MappingProxyType(
 
 _FIELD = re.compile(r"\\{(\w+)\\}")
 _TAGS_RE = {
-    kind: re.compile("^" + _FIELD.sub(r"(?P<\1>[^/]+)", re.escape(tag)) + "$")
+    # `\Z`, as `$` would allow a newline behind it.
+    kind: re.compile("^" + _FIELD.sub(r"(?P<\1>[^/]+)", re.escape(tag)) + r"\Z")
     for kind, tag in TAGS.items()
 }
+#: The kind of an event that is none of ours.
+UNKNOWN = "unknown"
+#: Salt's own event of a minion that has connected.
+_START = re.compile(r"salt/minion/[^/]+/start\Z")
+#: What a subject may look like: clusters (with a Citus group), addresses, names of alerts.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}\Z")
+#: The fields of a hint's payload by kind, and their types. Others are left out.
+FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {
+        "pgsql.leader": {
+            "cluster": (str,),
+            "leader": (str,),
+            "previous": (str,),
+            "timeline": (int,),
+        },
+        "pgsql.member": {
+            "cluster": (str,),
+            "member": (str,),
+            "change": (str,),
+            "state": (str,),
+        },
+        "node.join": {"id": (str,)},
+        "node.leave": {"id": (str,)},
+        "inventory.changed": {"checksum": (str,)},
+        "alert.firing": {"name": (str,), "cls": (str,), "ins": (str,), "ip": (str,)},
+        "alert.resolved": {"name": (str,), "cls": (str,), "ins": (str,), "ip": (str,)},
+        "drift": {"id": (str,), "states": (int,)},
+    }
+)
 #: Longest text of an event that is shown to a person.
 TEXT_LENGTH = 120
 #: A count of states beyond this is no count.
@@ -110,6 +140,71 @@ class ApplyStep:
             counts[key] = count
         jid, state = str(data.get("jid", "")), printable(data.get("state", ""))
         return cls(id=sender, jid=jid, state=state, **counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What an event hints at; nothing in it is taken for true.
+
+    Attributes:
+        kind: a key of :data:`TAGS`, or :data:`UNKNOWN`.
+        subject: what it is about: a cluster, a node, an alert, or ``inventory``.
+        sender: who sent it by its own account: a minion's id, or ``master``.
+        data: the fields of :data:`FIELDS` that it carried, short and printable.
+    """
+
+    kind: str
+    subject: str
+    sender: str
+    data: Mapping[str, Any]
+
+
+def read(text: str, event: Any) -> tuple[Hint, str]:
+    """Read an event of the bus.
+
+    Args:
+        text: its tag.
+        event: its data as the bus has it: what a minion sent stands in ``data``, its id in ``id``.
+
+    Returns:
+        The hint, and what is wrong with it ("" for nothing): of an event that is no hint, what
+        can be shown of it.
+    """
+    found = parse(text) or _start(text, event)
+    sender = "master"
+    if isinstance(event, Mapping) and isinstance(event.get("id"), str):
+        sender = printable(event["id"])
+    if found is None or found[0] not in FIELDS:
+        return Hint(UNKNOWN, printable(text), sender, {}), "no tag of ours"
+    kind, parts = found
+    (subject,) = parts.values() or ("inventory",)
+    if not _NAME.match(subject):
+        return Hint(UNKNOWN, printable(text), sender, {}), "its tag names nothing that can be"
+    if _START.match(text):  # Salt's own sentence about it tells nothing more
+        return Hint(kind, subject, sender, {}), ""
+    payload = event.get("data", event) if isinstance(event, Mapping) else None
+    if not isinstance(payload, Mapping):
+        return Hint(kind, subject, sender, {}), "its data is no mapping"
+    data: dict[str, Any] = {}
+    for name, types in FIELDS[kind].items():
+        value = payload.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, types) or isinstance(value, bool):
+            return Hint(kind, subject, sender, data), f"its {name} is no {types[0].__name__}"
+        data[name] = printable(value) if isinstance(value, str) else value
+    named = data.get(next(iter(parts), ""))
+    if named is not None and named != subject:
+        return Hint(kind, subject, sender, data), f"it names {subject} in its tag, {named} inside"
+    return Hint(kind, subject, sender, data), ""
+
+
+def _start(text: str, event: Any) -> tuple[str, dict[str, str]] | None:
+    """Read a minion's start, by the id that the master authenticated and not by the tag's."""
+    if not _START.match(text) or not isinstance(event, Mapping):
+        return None
+    sender = event.get("id")
+    return ("node.join", {"id": sender}) if isinstance(sender, str) else None
 
 
 def printable(value: Any) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,8 @@ BAD_PASSWORD = "authentication failed"  # noqa: S105
 _UNKNOWN = "Not Found"
 _EXISTS = "already exists"
 _GRANTED = "already granted"
+#: Probes of a silent connection that go unanswered before its peer counts as gone.
+PROBES = 3
 
 
 class EtcdError(ClientError):
@@ -59,6 +62,36 @@ class Member:
     peers: tuple[str, ...]
     clients: tuple[str, ...]
     learner: bool
+
+
+class Stream:
+    """An answer that goes on: iterating yields its lines as JSON objects.
+
+    It ends after a silence that was agreed on, and raises :class:`Unreachable` when the peer is
+    gone.
+    """
+
+    def __init__(
+        self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, peer: str
+    ) -> None:
+        self._connection, self._answer, self._peer = connection, answer, peer
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            while line := self._answer.readline():
+                data = json.loads(line)
+                if not isinstance(data, dict):
+                    raise Unreachable(f"{self._peer} says something that is no object")
+                yield data
+        except TimeoutError:
+            return
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise Unreachable(f"{self._peer} broke off: {error}") from error
+        raise Unreachable(f"{self._peer} closed the connection")
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
 
 
 class Etcd:
@@ -105,6 +138,39 @@ class Etcd:
         if status != http.HTTPStatus.OK or "code" in data:
             raise EtcdError(str(data.get("message") or data.get("error") or status), path)
         return data
+
+    def stream(self, path: str, body: Mapping[str, Any], patience: float) -> Stream:
+        """Call the API for an answer that goes on, one JSON object a line.
+
+        Args:
+            path: for example ``watch``; its ``/v3/`` is added.
+            body: the request.
+            patience: seconds of silence after which the answer counts as ended. A peer that is gone
+                is noticed sooner, within ``etcd.silence``.
+
+        Raises:
+            EtcdError: etcd refused.
+            Unreachable: there was no answer within the deadline ``etcd.request``.
+        """
+        connection = self._connect()
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = self._token
+        try:
+            connection.connect()
+            keep_alive(connection.sock, DEADLINES["etcd.silence"])
+            connection.request("POST", f"/v3/{path}", json.dumps(body), headers)
+            answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                raise EtcdError(answer.read().decode("utf-8", "replace").strip(), path)
+            connection.sock.settimeout(patience)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(f"etcd {self.host}:{self.port} doesn't answer: {error}") from error
+        except EtcdError:
+            connection.close()
+            raise
+        return Stream(connection, answer, f"etcd {self.host}:{self.port}")
 
     def healthy(self) -> bool:
         """Return whether the member serves and has a leader; False when it is silent."""
@@ -228,12 +294,15 @@ class Etcd:
         """Give a lock back."""
         self.call("lease/revoke", {"ID": lease})
 
+    def _connect(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            self.host, self.port, timeout=DEADLINES["etcd.request"], context=self._tls
+        )
+
     def _request(
         self, verb: str, path: str, body: str | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
-        connection = http.client.HTTPSConnection(
-            self.host, self.port, timeout=DEADLINES["etcd.request"], context=self._tls
-        )
+        connection = self._connect()
         try:
             connection.request(verb, path, body=body, headers=headers)
             answer = connection.getresponse()
@@ -247,6 +316,15 @@ class Etcd:
         except ValueError:
             data = {"message": text.decode("utf-8", "replace").strip()}
         return answer.status, data if isinstance(data, dict) else {"message": str(data)}
+
+
+def keep_alive(sock: socket.socket, silence: float) -> None:
+    """Have the kernel probe a silent connection and give up after so many seconds."""
+    interval = max(1, int(silence) // (PROBES + 1))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
 
 
 def encode(text: str) -> str:

@@ -61,15 +61,49 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     }
 
 
+#: The user as whom the admin node watches the clusters. No cluster can be called so: a name of a
+#: cluster holds no underscore.
+WATCHER = "pigsty_watch"
+
+
 def _users(topology: Topology, site: Site) -> list[dict[str, str]]:
-    """Return a user for each scope: Citus' coordinator looks at the keys of every group."""
+    """Return a user for each scope, and the one that watches them all.
+
+    Citus' coordinator looks at the keys of every group, so the groups of a shard have one user.
+    """
     scopes: dict[str, PgCluster] = {}
     for _name, cluster in sorted(topology.pg_clusters.items()):
         scopes.setdefault(sharding.scope(cluster), cluster)
-    return [
-        {"name": name, "password": etcd_password(cluster, site), "prefix": prefix(cluster)}
+    users = [
+        {
+            "name": name,
+            "password": etcd_password(cluster, site),
+            "prefix": prefix(cluster),
+            "right": "READWRITE",
+        }
         for name, cluster in sorted(scopes.items())
     ]
+    watcher = {
+        "name": WATCHER,
+        "password": watcher_password(site),
+        "prefix": watched(topology),
+        "right": "READ",
+    }
+    return [*users, watcher]
+
+
+def watcher_password(site: Site) -> str:
+    """Return the watching user's password."""
+    return site.secret("all", "etcd_watch_password")
+
+
+def watched(topology: Topology) -> str:
+    """Return the part of the key space that is watched: Patroni's namespace.
+
+    With several namespaces it is what they have in common, at most everything.
+    """
+    spaces = {f"/{_namespace(cluster)}/" for cluster in topology.pg_clusters.values()} or {"/pg/"}
+    return spaces.pop() if len(spaces) == 1 else "/"
 
 
 def prefix(cluster: PgCluster) -> str:
@@ -77,5 +111,8 @@ def prefix(cluster: PgCluster) -> str:
 
     The groups of a Citus cluster have theirs together: ``/pg/<shard>/``.
     """
-    namespace = str(cluster.vars["pg_namespace"] or "/pg").strip("/")
-    return f"/{namespace}/{sharding.scope(cluster)}/"
+    return f"/{_namespace(cluster)}/{sharding.scope(cluster)}/"
+
+
+def _namespace(cluster: PgCluster) -> str:
+    return str(cluster.vars["pg_namespace"] or "/pg").strip("/")

@@ -200,14 +200,14 @@ def range_end(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
-def permission(prefix: str) -> tuple[str, str, str]:
-    """Return the permission of a PostgreSQL cluster: all of its own prefix."""
-    return ("READWRITE", prefix, range_end(prefix))
+def permission(prefix: str, right: str = "READWRITE") -> tuple[str, str, str]:
+    """Return a permission on all of a prefix."""
+    return (right, prefix, range_end(prefix))
 
 
 def digest(root: str, users: Sequence[Mapping[str, str]]) -> str:
     """Return what tells whether passwords and prefixes are those that were set; no way back."""
-    text = json.dumps(sorted((u["name"], u["password"], u["prefix"]) for u in users))
+    text = json.dumps(sorted((u["name"], u["password"], u["prefix"], u["right"]) for u in users))
     return hmac.new(root.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -242,7 +242,7 @@ def steps(
     """Return what it takes to have just the right users and roles of PostgreSQL clusters.
 
     Args:
-        users: the wanted ones: name (also of the role), password and prefix.
+        users: the wanted ones: name (also of the role), password, prefix and right.
         found: the roles of the users that there are.
         roles: the permissions of the roles that there are.
         stale: users that are there with another password.
@@ -250,7 +250,7 @@ def steps(
     """
     todo: list[Step] = []
     for user in users:
-        name, right = user["name"], permission(user["prefix"])
+        name, right = user["name"], permission(user["prefix"], user["right"])
         if name not in roles:
             todo.append(Step(f"role {name}: added", "auth/role/add", {"name": name}))
         have = list(roles.get(name, ()))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pigsty.clients.minions import peers
 from pigsty_cli import exitcodes, saltapi
-from pigsty_cli.saltapi import Event, Master, Published, SaltError, peers
+from pigsty_cli.saltapi import Event, Master, Published, SaltError
 
 # 10.10.10.10:4505: a listener, an established peer (.11), one that is closing, another port.
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid

@@ -30,9 +30,10 @@ def test_every_member_knows_the_same_members_in_order():
 def test_a_user_and_a_prefix_for_each_cluster():
     _deployment, pillars = compiled("sandbox")
     users = pillars["10.10.10.10"]["etcd"]["users"]
-    assert [(u["name"], u["prefix"]) for u in users] == [
-        ("pg-meta", "/pg/pg-meta/"),
-        ("pg-test", "/pg/pg-test/"),
+    assert [(u["name"], u["prefix"], u["right"]) for u in users] == [
+        ("pg-meta", "/pg/pg-meta/", "READWRITE"),
+        ("pg-test", "/pg/pg-test/", "READWRITE"),
+        ("pigsty_watch", "/pg/", "READ"),  # the admin node's: it sees who leads, and writes nothing
     ]
     # Never the cluster's name, which anybody could guess.
     assert all(u["password"] not in (u["name"], "") for u in users)

@@ -12,7 +12,9 @@ from pigsty.clients.etcd import EtcdError, Member, Unreachable
 from pigsty.deadlines import DEADLINES, DeadlineExceeded
 from pigsty.render import etcd as render
 
-USERS = [{"name": "pg-test", "password": "Pg.Token", "prefix": "/pg/pg-test/"}]
+USERS = [
+    {"name": "pg-test", "password": "Pg.Token", "prefix": "/pg/pg-test/", "right": "READWRITE"}
+]
 
 
 def member(number):

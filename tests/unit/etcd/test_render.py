@@ -26,7 +26,9 @@ PILLAR = {
     "platform": {"conf": "/etc/etcd", "unit": "etcd.service", "user": "etcd"},
     "port": 2379,
     "root_password": "Root.Token",
-    "users": [{"name": "pg-test", "password": "Pg.Token", "prefix": "/pg/pg-test/"}],
+    "users": [
+        {"name": "pg-test", "password": "Pg.Token", "prefix": "/pg/pg-test/", "right": "READWRITE"}
+    ],
 }
 USER = PILLAR["users"][0]
 RIGHT = ("READWRITE", "/pg/pg-test/", "/pg/pg-test0")

@@ -1,0 +1,57 @@
+"""Engine: watch the clusters in etcd and put every change on the event bus.
+
+Configuration of the master::
+
+    engines:
+      - pigsty_dcs:
+          inventory: /etc/pigsty/pigsty.yml
+          key: /etc/pigsty/secret.key
+          pki: /etc/pigsty/pki
+
+Events (data as in :data:`pigsty.events.FIELDS`):
+
+``pigsty/pgsql/<cluster>/leader``
+    Another member leads than before: ``cluster``, ``leader``, ``previous``, ``timeline``.
+``pigsty/pgsql/<cluster>/member``
+    A member came, left, or changed its state: ``cluster``, ``member``, ``change``, ``state``.
+"""
+
+import threading
+from pathlib import Path
+
+import salt.utils.event
+
+from pigsty import events, topology
+from pigsty.clients.stores import Access
+from pigsty.pillar.etcd import watched
+from pigsty.watcher import Watcher
+
+__virtualname__ = "pigsty_dcs"
+
+
+def __virtual__():
+    """Load on a master only."""
+    return __virtualname__ if __opts__.get("__role") == "master" else (False, "for masters")
+
+
+def start(inventory, key, pki):
+    """Watch until the process ends.
+
+    Args:
+        inventory: path of the inventory.
+        key: path of the deployment's key.
+        pki: folder of the CA.
+    """
+    access = Access(Path(key), Path(pki))
+    with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
+
+        def emit(change):
+            tag = events.tag(f"pgsql.{change.kind}", cluster=change.cluster)
+            bus.fire_event(dict(change.data), tag)
+
+        watcher = Watcher(
+            open_store=lambda: access.store(topology.load(inventory)),
+            namespace=watched(topology.load(inventory)),
+            emit=emit,
+        )
+        watcher.run(threading.Event())

@@ -1,0 +1,87 @@
+"""Engine: carry out the reactions that the journal holds, and look for what events have missed.
+
+Configuration of the master::
+
+    engines:
+      - pigsty_worker:
+          inventory: /etc/pigsty/pigsty.yml
+          key: /etc/pigsty/secret.key
+          pki: /etc/pigsty/pki
+"""
+
+import threading
+import time
+from pathlib import Path
+
+import salt.client
+import salt.exceptions
+
+from pigsty import returns, service, validate
+from pigsty.clients import minions
+from pigsty.clients.stores import Access
+from pigsty.errors import ClientError
+from pigsty.journal import Journal
+from pigsty.react import HIGHSTATE, Truth
+
+__virtualname__ = "pigsty_worker"
+
+
+def __virtual__():
+    """Load on a master only."""
+    return __virtualname__ if __opts__.get("__role") == "master" else (False, "for masters")
+
+
+def start(inventory, key, pki):
+    """Carry out reactions until the process ends.
+
+    Args:
+        inventory: path of the inventory.
+        key: path of the deployment's key.
+        pki: folder of the CA.
+    """
+    actor = Actor(inventory, Access(Path(key), Path(pki)))
+    service.serve(Journal, actor, actor.whole, time.time, threading.Event())
+
+
+class Actor:
+    """Reads the truth, and runs states through this master (see :class:`pigsty.worker.Actor`)."""
+
+    def __init__(self, inventory, access):
+        self._inventory, self._access = inventory, access
+
+    def truth(self, kind, subject):
+        """Return the truth about one subject: a cluster's keys are read only for a cluster."""
+        topology = validate.usable(self._inventory)
+        cluster = topology.pg_clusters.get(subject)
+        views = self._access.of(topology, [cluster]) if cluster else {}
+        return self._truth(topology, views)
+
+    def whole(self):
+        """Return the truth about everything."""
+        topology = validate.usable(self._inventory)
+        return self._truth(topology, self._access.all_views(topology))
+
+    def _truth(self, topology, views):
+        # The admin node's own minion may connect from any address of this machine.
+        there = minions.connected(int(__opts__["publish_port"])) | {topology.admin_ip}
+        journal = Journal()
+        try:
+            deployed = journal.settled("node.join", topology.admin_ip) is not None
+        finally:
+            journal.close()
+        return Truth(topology, views, there, deployed)
+
+    def run(self, step):
+        """Run the states of a step; a minion that doesn't answer has failed."""
+        arguments = [] if step.sls == HIGHSTATE else [",".join(step.sls)]
+        begin = time.monotonic()
+        try:
+            with salt.client.LocalClient(mopts=dict(__opts__)) as client:
+                answers = client.cmd(list(step.hosts), "state.apply", arguments, tgt_type="list")
+        except salt.exceptions.SaltException as error:
+            raise ClientError(f"the Salt master: {error}") from error
+        seconds = time.monotonic() - begin
+        silent = "its minion didn't answer"
+        return {
+            host: returns.parse(host, answers.get(host, silent), seconds) for host in step.hosts
+        }

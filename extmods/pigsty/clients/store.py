@@ -1,0 +1,63 @@
+"""What a watcher of a store (etcd or Consul) gives: everything at once, then what changes.
+
+One small interface, so that whoever watches doesn't care which store a cluster uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pigsty.errors import ClientError
+
+
+class Gap(ClientError):
+    """The store no longer has what happened since the last look: everything has to be read anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All keys below a prefix at one moment.
+
+    Attributes:
+        revision: the store's revision (etcd) or index (Consul) at that moment.
+        pairs: keys and values.
+    """
+
+    revision: int
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What has changed since the last one.
+
+    Attributes:
+        revision: the revision that it brings a reader to.
+        pairs: keys and their new values, None where the key is gone; in the order of the changes.
+    """
+
+    revision: int
+    pairs: Sequence[tuple[str, str | None]]
+
+
+class Store(Protocol):
+    """A store that can be read and watched."""
+
+    def read(self, prefix: str) -> Snapshot:
+        """Return everything below a prefix.
+
+        Raises:
+            ClientError: it didn't answer, or refused.
+        """
+
+    def watch(self, prefix: str, revision: int) -> Iterator[Update]:
+        """Yield what changes below a prefix after a revision.
+
+        An update without pairs says that the store is alive. It ends after a long silence.
+
+        Raises:
+            Gap: what came after the revision is forgotten.
+            ClientError: the connection ended, or was refused.
+        """

@@ -1,0 +1,111 @@
+"""The stores of a deployment's clusters, as the admin node reads them: with a user that only reads.
+
+The user's password is derived from the deployment's key. The client certificate is made here for a
+day, because an admin node need be neither a member of etcd nor an infra node.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pigsty import pki, views
+from pigsty.clients.etcd import Etcd
+from pigsty.clients.etcd_watch import EtcdStore
+from pigsty.clients.store import Store
+from pigsty.errors import ClientError
+from pigsty.pillar.etcd import WATCHER, prefix, watched, watcher_password
+from pigsty.pillar.site import Site
+from pigsty.topology import PgCluster, Topology
+
+#: Where the certificate for a day is kept.
+RUN = Path("/run/pigsty")
+_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What opens the stores.
+
+    Attributes:
+        key: file of the deployment's key.
+        pki: folder of the CA.
+        run: folder for the client's certificate.
+    """
+
+    key: Path
+    pki: Path
+    run: Path = RUN
+
+    def store(self, topology: Topology) -> Store:
+        """Return a client of the store that the inventory names now.
+
+        Raises:
+            ClientError: there is none, or this machine has no CA to open it with.
+        """
+        if not topology.etcd:
+            raise ClientError("the inventory has no etcd: there is nothing to watch")
+        ca, cert, key = self._certificate()
+        members = [
+            Etcd(member.ip, int(member.node.vars["etcd_port"]), ca, cert, key)
+            for member in topology.etcd
+        ]
+        site = Site.read(self.key, self.pki / "ca.crt")
+        return EtcdStore(members, WATCHER, watcher_password(site))
+
+    def of(self, topology: Topology, clusters: Sequence[PgCluster]) -> dict[str, views.ClusterView]:
+        """Return how some clusters are in the store now, by their names in the inventory.
+
+        Raises:
+            ClientError: the store doesn't answer.
+        """
+        store = self.store(topology)
+        found: dict[str, views.ClusterView] = {}
+        for cluster in clusters:
+            own = prefix(cluster)
+            space = own.removesuffix(f"{cluster.name}/")
+            found |= views.read(space, store.read(own).pairs)
+        return found
+
+    def all_views(self, topology: Topology) -> dict[str, views.ClusterView]:
+        """Return how all clusters are in the store now, in one read.
+
+        Raises:
+            ClientError: the store doesn't answer.
+        """
+        space = watched(topology)
+        return views.read(space, self.store(topology).read(space).pairs)
+
+    def _certificate(self) -> tuple[str, str, str]:
+        """Return the files of CA, client certificate and key; make a new pair once a day."""
+        ca, cert, key = self.pki / "ca.crt", self.run / "watch.crt", self.run / "watch.key"
+        try:
+            fresh = datetime.now(UTC) - timedelta(days=_DAYS / 2)
+            # A CA that was replaced signs anew.
+            made = cert.stat().st_mtime if cert.exists() and key.exists() else 0.0
+            if made < max(fresh.timestamp(), ca.stat().st_mtime):
+                self._make(ca, cert, key)
+        except OSError as error:
+            raise ClientError(f"no client certificate for the store: {error}") from error
+        return str(ca), str(cert), str(key)
+
+    def _make(self, ca: Path, cert: Path, key: Path) -> None:
+        private = pki.make_key()
+        leaf = pki.Leaf("watcher.admin", ("localhost",), (), _DAYS)
+        ca_key = (self.pki / "ca.key").read_bytes()
+        request = pki.make_csr(private)
+        signed = pki.sign(ca_key, ca.read_bytes(), request, leaf, datetime.now(UTC))
+        self.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _write(key, private)
+        _write(cert, signed)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file that only its owner may read, at once."""
+    new = path.with_suffix(f"{path.suffix}.{os.getpid()}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    new.replace(path)

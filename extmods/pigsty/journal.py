@@ -1,0 +1,356 @@
+"""What happened, and what was done about it: a durable record that is the queue of reactions too.
+
+Events are hints on a bus that may lose them, and a master may stop at any moment. So a hint is
+written down first, and the reaction that it asks for stays here until it has ended. One reaction is
+queued per subject (a cluster, a node, the inventory) and kind: further hints join it. At most one
+reaction per subject runs at a time.
+
+The record is an SQLite file that the master's processes share.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pigsty.deadlines import DEADLINES
+from pigsty.errors import PigstyError
+from pigsty.events import Hint
+
+PATH = Path("/var/lib/pigsty/journal.db")
+#: Entries older than so many seconds are forgotten (90 days), and the oldest beyond so many.
+KEEP_SECONDS = 90 * 86400
+KEEP_ENTRIES = 200_000
+
+State = Literal["queued", "running", "done", "failed"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS reaction (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    state TEXT NOT NULL,
+    queued REAL NOT NULL,
+    due REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    began REAL,
+    ended REAL,
+    hints INTEGER NOT NULL DEFAULT 1,
+    outcome TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '{}'
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_queued ON reaction (kind, subject) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS waiting ON reaction (due) WHERE state IN ('queued', 'running');
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    data TEXT NOT NULL,
+    refused TEXT NOT NULL DEFAULT '',
+    reaction INTEGER REFERENCES reaction (id)
+);
+CREATE INDEX IF NOT EXISTS event_at ON event (at);
+CREATE TABLE IF NOT EXISTS settled (
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    fact TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (kind, subject)
+);
+"""
+
+
+class JournalError(PigstyError):
+    """The journal can't be read or written: the disk is full, or the file is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What was, is or will be done about something.
+
+    Attributes:
+        id: its number.
+        kind: what it reacts to, a key of :data:`pigsty.events.TAGS`.
+        subject: a cluster, a node, or what else the kind is about.
+        state: ``queued``, ``running``, ``done`` or ``failed``.
+        queued: when the first hint came, seconds since 1970, as all times here.
+        due: not before this.
+        attempts: how often it began.
+        began: when the last attempt began.
+        ended: when it ended.
+        hints: how many hints asked for it.
+        outcome: a sentence.
+        detail: more about it, for machines.
+    """
+
+    id: int
+    kind: str
+    subject: str
+    state: State
+    queued: float
+    due: float
+    attempts: int
+    began: float | None
+    ended: float | None
+    hints: int
+    outcome: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A hint that came, and the reaction that it led to (None: it was refused).
+
+    Attributes:
+        id: its number.
+        at: when.
+        hint: what it said.
+        refused: why nothing follows from it, else "".
+        reaction: what follows.
+    """
+
+    id: int
+    at: float
+    hint: Hint
+    refused: str
+    reaction: Reaction | None
+
+
+class Journal:
+    """The record; open it once per process and thread.
+
+    Args:
+        path: the file; its folder is made, and only its owner may read it.
+
+    Raises:
+        JournalError: it can't be opened.
+    """
+
+    def __init__(self, path: Path = PATH) -> None:
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            self._db = sqlite3.connect(
+                path, timeout=DEADLINES["journal.lock"], isolation_level=None
+            )
+            self._db.row_factory = sqlite3.Row
+            # Readers don't wait for writers. A power cut may cost the last moment, which the next
+            # reconcile finds; it never damages the file.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"{path}: {error}") from error
+
+    def close(self) -> None:
+        """Give it back."""
+        self._db.close()
+
+    def note(self, hint: Hint, now: float, refused: str = "", delay: float = 0.0) -> int | None:
+        """Write a hint down and queue the reaction to it, or join the one that is queued.
+
+        Args:
+            hint: what came.
+            now: seconds since 1970.
+            refused: why nothing must follow from it.
+            delay: seconds in which further hints may join before it begins.
+
+        Returns:
+            The number of the reaction, None for a refused hint.
+        """
+        with self._transaction():
+            number = None if refused else self._queue(hint.kind, hint.subject, now, now + delay)
+            self._db.execute(
+                "INSERT INTO event (at, kind, subject, sender, data, refused, reaction)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (now, hint.kind, hint.subject, hint.sender, json.dumps(dict(hint.data)), refused,
+                 number),
+            )  # fmt: skip
+        return number
+
+    def _queue(self, kind: str, subject: str, now: float, due: float) -> int:
+        row = self._db.execute(
+            "INSERT INTO reaction (kind, subject, state, queued, due) VALUES (?, ?, 'queued', ?, ?)"
+            " ON CONFLICT (kind, subject) WHERE state = 'queued' DO UPDATE SET hints = hints + 1,"
+            " due = min(due, excluded.due), attempts = 0 RETURNING id",
+            (kind, subject, now, due),
+        ).fetchone()
+        return int(row["id"])
+
+    def take(self, now: float) -> Reaction | None:
+        """Begin the reaction that has been due longest and whose subject has none running."""
+        with self._transaction():
+            row = self._db.execute(
+                "UPDATE reaction SET state = 'running', began = ?, attempts = attempts + 1"
+                " WHERE id = (SELECT id FROM reaction r WHERE state = 'queued' AND due <= ?"
+                "  AND NOT EXISTS (SELECT 1 FROM reaction o WHERE o.state = 'running'"
+                "   AND o.subject = r.subject)"
+                "  ORDER BY due, id LIMIT 1) RETURNING *",
+                (now, now),
+            ).fetchone()
+        return _reaction(row) if row else None
+
+    def end(
+        self,
+        reaction: Reaction,
+        state: Literal["done", "failed"],
+        outcome: str,
+        now: float,
+        detail: Mapping[str, Any] | None = None,
+        settled: str | None = None,
+    ) -> None:
+        """Write down how a reaction ended.
+
+        Args:
+            reaction: one that runs.
+            state: how.
+            outcome: a sentence.
+            now: seconds since 1970.
+            detail: more, for machines; no secrets.
+            settled: the fact that has been dealt with now (see :meth:`settled`).
+        """
+        with self._transaction():
+            self._db.execute(
+                "UPDATE reaction SET state = ?, ended = ?, outcome = ?, detail = ? WHERE id = ?",
+                (state, now, outcome, json.dumps(dict(detail or {})), reaction.id),
+            )
+            if settled is not None:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)",
+                    (reaction.kind, reaction.subject, settled, now),
+                )
+
+    def retry(self, reaction: Reaction, due: float, why: str) -> None:
+        """Have a reaction tried again; hints that came meanwhile are served by the same attempt."""
+        with self._transaction():
+            waiting = self._db.execute(
+                "SELECT id FROM reaction WHERE state = 'queued' AND kind = ? AND subject = ?",
+                (reaction.kind, reaction.subject),
+            ).fetchone()
+            if waiting:
+                # The one that waits is newer and brings its own attempts; ours joins it.
+                self._db.execute(
+                    "UPDATE event SET reaction = ? WHERE reaction = ?", (waiting["id"], reaction.id)
+                )
+                self._db.execute(
+                    "UPDATE reaction SET hints = hints + ?, queued = min(queued, ?) WHERE id = ?",
+                    (reaction.hints, reaction.queued, waiting["id"]),
+                )
+                self._db.execute("DELETE FROM reaction WHERE id = ?", (reaction.id,))
+                return
+            self._db.execute(
+                "UPDATE reaction SET state = 'queued', due = ?, outcome = ? WHERE id = ?",
+                (due, why, reaction.id),
+            )
+
+    def recover(self, now: float) -> int:
+        """Queue again what ran when its process ended; return how many there were."""
+        rows = self._db.execute("SELECT * FROM reaction WHERE state = 'running'").fetchall()
+        for row in rows:
+            self.retry(_reaction(row), now, "the process that carried it out ended")
+        return len(rows)
+
+    def settled(self, kind: str, subject: str) -> str | None:
+        """Return the fact that was dealt with last, for example who led; None: nothing yet."""
+        row = self._db.execute(
+            "SELECT fact FROM settled WHERE kind = ? AND subject = ?", (kind, subject)
+        ).fetchone()
+        return row["fact"] if row else None
+
+    def settle(self, kind: str, subject: str, fact: str, now: float) -> None:
+        """Write down that a fact was dealt with, by whomever: a person's apply counts too."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)", (kind, subject, fact, now)
+            )
+
+    def next_due(self) -> float | None:
+        """Return when the next queued reaction is due; None when none is queued."""
+        row = self._db.execute(
+            "SELECT min(due) AS due FROM reaction WHERE state = 'queued'"
+        ).fetchone()
+        return row["due"]  # type: ignore[no-any-return]
+
+    def version(self) -> int:
+        """Return a number that is another one after any other connection has written."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def entries(
+        self, since: float = 0.0, after: int = 0, subjects: Sequence[str] = (), limit: int = 1000
+    ) -> list[Entry]:
+        """Return the newest hints with their reactions, oldest first.
+
+        Args:
+            since: not before this, seconds since 1970.
+            after: only with a higher number.
+            subjects: only about these; all by default.
+            limit: how many at most.
+        """
+        about = f" AND e.subject IN ({', '.join('?' * len(subjects))})" if subjects else ""
+        columns = ", ".join(f"r.{name} AS r_{name}" for name in _COLUMNS)
+        rows = self._db.execute(
+            f"SELECT e.*, {columns} FROM event e LEFT JOIN reaction r ON r.id = e.reaction"  # noqa: S608
+            f" WHERE e.at >= ? AND e.id > ?{about} ORDER BY e.id DESC LIMIT ?",
+            (since, after, *subjects, limit),
+        ).fetchall()
+        return [_entry(row) for row in reversed(rows)]
+
+    def open(self) -> list[Reaction]:
+        """Return what is queued or runs, the oldest first."""
+        rows = self._db.execute(
+            "SELECT * FROM reaction WHERE state IN ('queued', 'running') ORDER BY id"
+        ).fetchall()
+        return [_reaction(row) for row in rows]
+
+    def prune(self, now: float) -> None:
+        """Forget what is old, and the oldest of what is too much."""
+        with self._transaction():
+            last = self._db.execute("SELECT max(id) AS id FROM event").fetchone()["id"] or 0
+            self._db.execute(
+                "DELETE FROM event WHERE at < ? OR id <= ?",
+                (now - KEEP_SECONDS, last - KEEP_ENTRIES),
+            )
+            self._db.execute(
+                "DELETE FROM reaction WHERE state IN ('done', 'failed')"
+                " AND id NOT IN (SELECT reaction FROM event WHERE reaction IS NOT NULL)"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            # At once: two readers that both want to write could otherwise only give up.
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise JournalError(f"the journal can't be written: {error}") from error
+
+
+_COLUMNS = tuple(Reaction.__slots__)
+
+
+def _reaction(row: Mapping[str, Any] | sqlite3.Row, prefix: str = "") -> Reaction:
+    values = {name: row[f"{prefix}{name}"] for name in _COLUMNS}
+    return Reaction(**{**values, "detail": MappingProxyType(json.loads(values["detail"]))})
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    hint = Hint(row["kind"], row["subject"], row["sender"], json.loads(row["data"]))
+    reaction = None if row["reaction"] is None or row["r_id"] is None else _reaction(row, "r_")
+    return Entry(row["id"], row["at"], hint, row["refused"], reaction)
+
+
+def now() -> float:
+    """Return the time as the journal counts it: seconds since 1970."""
+    return time.time()

@@ -1,0 +1,72 @@
+"""The worker as a service: turns while there is work, reconciles from time to time, tidies up."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+
+from pigsty import worker
+from pigsty.errors import PigstyError
+from pigsty.journal import Journal
+from pigsty.react import Truth
+from pigsty.worker import Actor, Worker
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks whether another process has written to the journal. A look costs some
+#: microseconds.
+GLANCE = 0.05
+#: Seconds between two reconciles, and after the start: events of the start come first.
+RECONCILE, FIRST = 300.0, 5.0
+#: Seconds until what is due, but waits for something else, is looked at again in any case.
+_PATIENCE = 1.0
+
+
+def serve(
+    journal: Callable[[], Journal],
+    actor: Actor,
+    whole: Callable[[], Truth],
+    clock: Callable[[], float],
+    stop: threading.Event,
+) -> None:
+    """Carry out reactions until told to stop.
+
+    Args:
+        journal: opens the journal.
+        actor: reads the truth and runs states.
+        whole: reads the truth about all clusters, for the reconcile.
+        clock: seconds since 1970.
+        stop: ends it; what runs is waited for.
+    """
+    own = journal()
+    found = Worker(journal, actor, clock)
+    version, due, again = -1, 0.0, clock() + FIRST
+    try:
+        while not stop.wait(GLANCE):
+            now = clock()
+            seen = own.version()
+            if seen != version or now >= due:
+                found.turn()
+                # What is due but has to wait for another reaction begins when that one is written
+                # down, which is a new version.
+                version, due = seen, max(own.next_due() or math.inf, now + _PATIENCE)
+            if now >= again:
+                again = now + RECONCILE
+                _reconcile(own, whole, now)
+    finally:
+        found.close()
+        own.close()
+
+
+def _reconcile(journal: Journal, whole: Callable[[], Truth], now: float) -> None:
+    """Queue what events have missed; a store that doesn't answer is asked next time."""
+    try:
+        count = worker.reconcile(journal, whole(), now)
+        journal.prune(now)
+    except PigstyError as error:
+        log.warning("reconcile: %s; again in %.0f s", error, RECONCILE)
+        return
+    if count:
+        log.info("reconcile: %d reactions queued that no event had asked for", count)

@@ -1,0 +1,190 @@
+"""Carry out reactions: one after the other for each subject, side by side for different ones.
+
+The worker takes what is due from the journal, has the truth read anew, decides, has the states run,
+and writes down what came of it. What fails is tried again a bounded number of times, each time
+later. Nobody's data but the truth decides what is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from pigsty import react
+from pigsty.errors import PigstyError
+from pigsty.events import Hint
+from pigsty.journal import Journal, Reaction
+from pigsty.react import Decision, Step, Truth
+from pigsty.returns import HostResult
+
+#: Seconds until the next attempt after the first, second … failure; after the last it is given up,
+#: and the next reconcile begins anew.
+BACK_OFF = (2.0, 5.0, 15.0, 45.0, 120.0)
+#: Reactions that run side by side: each mostly waits for minions.
+PARALLEL = 8
+
+
+class Actor(Protocol):
+    """Who runs states on minions and reads the truth; may be called from several threads."""
+
+    def truth(self, kind: str, subject: str) -> Truth:
+        """Read the world anew.
+
+        Raises:
+            PigstyError: a source didn't answer.
+        """
+
+    def run(self, step: Step) -> Mapping[str, HostResult]:
+        """Run the states of a step; return how it ended on every minion of it."""
+
+
+class Worker:
+    """Reactions of one master.
+
+    Args:
+        journal: opens the journal; each thread has a connection of its own.
+        actor: reads the truth and runs states.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self, journal: Callable[[], Journal], actor: Actor, clock: Callable[[], float]
+    ) -> None:
+        self._open, self._actor, self._clock = journal, actor, clock
+        self._journal = journal()
+        self._local = threading.local()
+        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="reaction")
+        self._running: set[Future[None]] = set()
+        self._journal.recover(clock())
+
+    def turn(self) -> int:
+        """Begin everything that is due and has room; return how many reactions began."""
+        self._running = {future for future in self._running if not future.done()}
+        begun = 0
+        while len(self._running) < PARALLEL:
+            reaction = self._journal.take(self._clock())
+            if reaction is None:
+                break
+            self._running.add(self._pool.submit(self._carry_out, reaction))
+            begun += 1
+        return begun
+
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return all(future.done() for future in self._running)
+
+    def drain(self) -> None:
+        """Wait for what runs."""
+        for future in list(self._running):
+            future.result()
+
+    def close(self) -> None:
+        """Begin nothing more and wait for what runs."""
+        self._pool.shutdown(wait=True)
+        self._journal.close()
+
+    def _carry_out(self, reaction: Reaction) -> None:
+        """Carry out one reaction, in a thread of the pool."""
+        journal: Journal | None = getattr(self._local, "journal", None)
+        if journal is None:
+            journal = self._local.journal = self._open()
+        try:
+            truth = self._actor.truth(reaction.kind, reaction.subject)
+            settled = journal.settled(reaction.kind, reaction.subject)
+            decision = react.decide(reaction.kind, reaction.subject, truth, settled)
+            if decision.wait:
+                self._again(journal, reaction, decision.why)
+                return
+            results = self._run(decision)
+        except PigstyError as error:
+            self._again(journal, reaction, str(error))
+            return
+        self._conclude(journal, reaction, decision, results)
+
+    def _run(self, decision: Decision) -> dict[str, HostResult]:
+        """Run the stages of a decision; a stage after one that failed isn't begun."""
+        results: dict[str, HostResult] = {}
+        for stage in decision.stages:
+            with ThreadPoolExecutor(len(stage)) as pool:
+                for found in pool.map(self._actor.run, stage):
+                    results.update(found)
+            if not all(result.good for result in results.values()):
+                break
+        return results
+
+    def _conclude(
+        self,
+        journal: Journal,
+        reaction: Reaction,
+        decision: Decision,
+        results: Mapping[str, HostResult],
+    ) -> None:
+        troubles = {
+            host: result.error or f"failed: {', '.join(failure.id for failure in result.failures)}"
+            for host, result in sorted(results.items())
+            if not result.good
+        }
+        detail = {
+            "changed": {
+                host: [change.id for change in result.changes]
+                for host, result in sorted(results.items())
+                if result.changes
+            },
+            "troubles": troubles,
+            "absent": list(decision.absent),
+        }
+        if troubles:
+            self._again(journal, reaction, f"{decision.why}; {_list(troubles)}", detail)
+            return
+        outcome = f"{decision.why}{_done(results, decision.absent)}"
+        journal.end(reaction, "done", outcome, self._clock(), detail, decision.fact)
+
+    def _again(
+        self,
+        journal: Journal,
+        reaction: Reaction,
+        why: str,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        """Queue a reaction for another attempt, or give it up."""
+        if reaction.attempts <= len(BACK_OFF):
+            journal.retry(reaction, self._clock() + BACK_OFF[reaction.attempts - 1], why)
+        else:
+            outcome = f"{why}; given up after {reaction.attempts} attempts"
+            journal.end(reaction, "failed", outcome, self._clock(), detail)
+
+
+def reconcile(journal: Journal, truth: Truth, now: float) -> int:
+    """Queue what events have missed: clusters whose leader or members were not dealt with.
+
+    Returns:
+        How many reactions were queued.
+    """
+    count = 0
+    waiting = {(reaction.kind, reaction.subject) for reaction in journal.open()}
+    for cluster in sorted(truth.topology.pg_clusters):
+        for kind in ("pgsql.leader", "pgsql.member"):
+            if (kind, cluster) in waiting or cluster not in truth.views:
+                continue
+            decision = react.decide(kind, cluster, truth, journal.settled(kind, cluster))
+            if decision.stages:
+                journal.note(Hint(kind, cluster, "reconcile", {}), now)
+                count += 1
+    return count
+
+
+def _done(results: Mapping[str, HostResult], absent: Sequence[str]) -> str:
+    """Return the rest of the sentence: what was changed, and who has to catch up."""
+    if not results and not absent:
+        return ""
+    changed = sorted(host for host, result in results.items() if result.changed)
+    text = f"; followed on {', '.join(changed)}" if changed else "; nothing had to be changed"
+    if absent:
+        text += f"; {', '.join(sorted(absent))} will follow when connected"
+    return text
+
+
+def _list(troubles: Mapping[str, str]) -> str:
+    return "; ".join(f"{host}: {text}" for host, text in troubles.items())

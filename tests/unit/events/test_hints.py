@@ -1,0 +1,79 @@
+"""Reading events of the bus: whatever is sent, a hint comes out that can be shown and stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pigsty import events
+
+TAG = "pigsty/pgsql/pg-test/leader"
+
+
+def sent(data: Any, sender: str = "10.10.10.11") -> dict[str, Any]:
+    """As the bus has what a minion sent."""
+    return {"id": sender, "cmd": "_minion_event", "tag": TAG, "data": data}
+
+
+def test_what_the_master_itself_says() -> None:
+    data = {"cluster": "pg-test", "leader": "pg-test-2", "previous": "pg-test-1", "timeline": 4}
+    hint, problem = events.read(TAG, {**data, "_stamp": "2026-01-01"})
+    assert problem == ""
+    assert hint == events.Hint("pgsql.leader", "pg-test", "master", data)
+
+
+def test_what_a_minion_says_carries_its_id() -> None:
+    hint, problem = events.read(TAG, sent({"cluster": "pg-test", "leader": "pg-test-2"}))
+    assert (hint.sender, problem) == ("10.10.10.11", "")
+
+
+def test_a_minions_start_is_a_join_of_the_one_that_the_master_authenticated() -> None:
+    started = sent("Minion 10.9.9.9 started at Sat Nov 21 07:02:49 2026", "10.10.10.12")
+    hint, problem = events.read("salt/minion/10.9.9.9/start", started)
+    assert (hint.kind, hint.subject, problem) == ("node.join", "10.10.10.12", "")
+
+
+@pytest.mark.parametrize(
+    ("tag", "event", "problem"),
+    [
+        ("pigsty/other/x", {}, "no tag of ours"),
+        ("pigsty/apply/node/begin", {}, "no tag of ours"),
+        ("salt/job/1/new", {}, "no tag of ours"),
+        ("salt/minion/x/start", {"id": 7}, "no tag of ours"),
+        ("pigsty/pgsql/a b/leader", {}, "its tag names nothing that can be"),
+        ("pigsty/pgsql/{{ 7*7 }}/leader", {}, "its tag names nothing that can be"),
+        ("pigsty/pgsql/../leader", {}, "its tag names nothing that can be"),
+        (TAG + "\n", {}, "no tag of ours"),
+        (TAG, sent("text"), "its data is no mapping"),
+        (TAG, [], "its data is no mapping"),
+        (TAG, sent({"leader": ["x"]}), "its leader is no str"),
+        (TAG, sent({"timeline": "3"}), "its timeline is no int"),
+        (TAG, sent({"timeline": True}), "its timeline is no int"),
+        (TAG, sent({"cluster": "pg-meta"}), "it names pg-test in its tag, pg-meta inside"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(tag: str, event: Any, problem: str) -> None:
+    hint, found = events.read(tag, event)
+    assert found == problem
+    assert hint.kind in events.FIELDS or hint.kind == events.UNKNOWN
+
+
+def test_only_known_fields_are_kept_short_and_on_one_line() -> None:
+    data = {
+        "cluster": "pg-test",
+        "leader": "x" * 1_000_000,
+        "previous": "a\x1b[2J\nb",
+        "password": "secret",
+        "_stamp": "now",
+    }
+    hint, problem = events.read(TAG, sent(data))
+    assert problem == ""
+    assert set(hint.data) == {"cluster", "leader", "previous"}
+    assert len(hint.data["leader"]) == events.TEXT_LENGTH
+    assert hint.data["previous"] == "a [2J b"
+
+
+def test_a_long_tag_is_cut_before_it_is_stored() -> None:
+    hint, _problem = events.read("pigsty/" + "y" * 1_000_000, {})
+    assert len(hint.subject) == events.TEXT_LENGTH

@@ -1,0 +1,130 @@
+"""What follows from what: the table, read against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pigsty import react, topology, views
+from pigsty.react import Step, Truth
+from pigsty.topology import Topology
+
+ROOT = Path(__file__).resolve().parents[3]
+ADMIN, FIRST, SECOND, THIRD = (f"10.10.10.{number}" for number in (10, 11, 12, 13))
+EVERYBODY = frozenset({ADMIN, FIRST, SECOND, THIRD})
+
+
+@pytest.fixture(scope="module")
+def declared() -> Topology:
+    return topology.load(ROOT / "pillar/inventory/sandbox.yml")
+
+
+def truth(
+    declared: Topology, leader: str = "pg-test-2", minions: frozenset[str] = EVERYBODY
+) -> Truth:
+    pairs = [(f"/pg/pg-test/members/pg-test-{n}", '{"state": "running"}') for n in (1, 2, 3)]
+    found = views.read("/pg", [("/pg/pg-test/leader", leader), *pairs])
+    return Truth(declared, found, minions)
+
+
+def test_after_a_change_of_the_leader_the_members_follow_by_their_live_role(
+    declared: Topology,
+) -> None:
+    found = react.decide("pgsql.leader", "pg-test", truth(declared), "pg-test-1")
+    assert found.why == "pg-test-2 leads pg-test"
+    assert found.fact == "pg-test-2"
+    assert found.stages == (
+        (
+            Step((FIRST, THIRD), ("pgsql.hba", "pgsql.pgbouncer")),
+            Step((SECOND,), ("pgsql.hba", "pgsql.pgbouncer", "pgsql.objects")),
+        ),
+    )
+
+
+def test_the_same_leader_again_is_no_news(declared: Topology) -> None:
+    found = react.decide("pgsql.leader", "pg-test", truth(declared), "pg-test-2")
+    assert (found.stages, found.wait) == ((), False)
+    assert "already" in found.why
+
+
+def test_while_nobody_leads_it_waits(declared: Topology) -> None:
+    assert react.decide("pgsql.leader", "pg-test", truth(declared, ""), "pg-test-1").wait
+
+
+@pytest.mark.parametrize("subject", ["nobody", "pg-test-2"])
+def test_a_cluster_that_the_inventory_does_not_know_is_left_alone(
+    declared: Topology, subject: str
+) -> None:
+    for kind in ("pgsql.leader", "pgsql.member"):
+        found = react.decide(kind, subject, truth(declared), None)
+        assert (found.stages, found.wait, found.fact) == ((), False, None)
+
+
+def test_a_leader_that_the_inventory_does_not_know_is_named(declared: Topology) -> None:
+    found = react.decide("pgsql.leader", "pg-test", truth(declared, "pg-evil-1"), None)
+    assert found.stages == ()
+    assert "pg-evil-1" in found.why and "not in the inventory" in found.why
+
+
+def test_minions_that_are_away_are_left_out_and_named(declared: Topology) -> None:
+    away = EVERYBODY - {FIRST, SECOND}
+    found = react.decide("pgsql.leader", "pg-test", truth(declared, minions=away), None)
+    assert found.stages == ((Step((THIRD,), ("pgsql.hba", "pgsql.pgbouncer")),),)
+    assert found.absent == (FIRST, SECOND)
+
+
+def test_members_that_come_or_leave_concern_their_peers_and_the_infra_nodes(
+    declared: Topology,
+) -> None:
+    found = react.decide("pgsql.member", "pg-test", truth(declared), None)
+    assert found.stages == (
+        (
+            Step((FIRST, SECOND, THIRD), ("pgsql.hba", "pgsql.service")),
+            Step((ADMIN,), ("infra",)),
+        ),
+    )
+    again = react.decide("pgsql.member", "pg-test", truth(declared), found.fact)
+    assert again.stages == ()
+
+
+def test_a_node_that_joins_comes_before_its_peers(declared: Topology) -> None:
+    found = react.decide("node.join", SECOND, truth(declared), None)
+    assert found.stages[0] == (Step((SECOND,), react.HIGHSTATE),)
+    assert found.stages[1] == (
+        Step((FIRST, THIRD), ("node.hosts", "pgsql.hba", "pgsql.service")),
+        Step((ADMIN,), ("infra",)),
+    )
+
+
+def test_a_node_that_was_right_when_it_went_away_only_learns_who_leads(declared: Topology) -> None:
+    known = declared.inventory.checksum
+    found = react.decide("node.join", SECOND, truth(declared), known)
+    assert found.stages == ((Step((SECOND,), ("pgsql.hba", "pgsql.pgbouncer")),),)
+    assert found.fact == known
+
+
+def test_before_the_first_apply_nothing_converges_by_itself(declared: Topology) -> None:
+    bare = replace(truth(declared), deployed=False)
+    found = react.decide("node.join", SECOND, bare, None)
+    assert (found.stages, found.wait) == ((), False)
+    assert "pigsty apply" in found.why
+
+
+def test_a_node_that_has_gone_again_is_waited_for(declared: Topology) -> None:
+    found = react.decide("node.join", SECOND, truth(declared, minions=frozenset({ADMIN})), None)
+    assert found.wait
+
+
+def test_a_stranger_is_not_touched(declared: Topology) -> None:
+    found = react.decide("node.join", "10.9.9.9", truth(declared), None)
+    assert (found.stages, found.wait) == ((), False)
+    assert "10.9.9.9" in found.why
+
+
+def test_every_state_of_the_table_exists() -> None:
+    for follow_ups in react.FOLLOW_UPS.values():
+        for sls in {sls for follow_up in follow_ups for sls in follow_up.sls} - {"highstate"}:
+            path = ROOT / "states" / sls.replace(".", "/")
+            assert path.with_suffix(".sls").exists() or (path / "init.sls").exists(), sls

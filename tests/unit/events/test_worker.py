@@ -1,0 +1,225 @@
+"""Reactions are carried out by the truth: in turn for a cluster, side by side for several."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pigsty import topology, views, worker
+from pigsty.errors import ClientError
+from pigsty.events import Hint
+from pigsty.journal import Journal, Reaction
+from pigsty.react import Step, Truth
+from pigsty.returns import Change, Failure, HostResult
+from pigsty.worker import Worker
+
+ROOT = Path(__file__).resolve().parents[3]
+MINIONS = frozenset(f"10.10.10.{number}" for number in (10, 11, 12, 13))
+
+
+class World:
+    """Who leads, and what was run; a clock that only tests move."""
+
+    def __init__(self) -> None:
+        self.topology = topology.load(ROOT / "pillar/inventory/sandbox.yml")
+        self.leaders = {"pg-test": "pg-test-2", "pg-meta": "pg-meta-1"}
+        self.minions = MINIONS
+        self.ran: list[Step] = []
+        self.results: list[Callable[[Step], Mapping[str, HostResult]]] = []
+        self.time = 100.0
+        self.down = False
+        self.hold: threading.Event | None = None
+        self.together = 0
+
+    def truth(self, kind: str, subject: str) -> Truth:
+        if self.down:
+            raise ClientError("etcd doesn't answer")
+        found = views.read("/pg", [(f"/pg/{c}/leader", name) for c, name in self.leaders.items()])
+        return Truth(self.topology, found, self.minions)
+
+    def run(self, step: Step) -> Mapping[str, HostResult]:
+        self.ran.append(step)
+        if self.hold:
+            self.hold.wait(10)
+        if self.results:
+            return self.results.pop(0)(step)
+        return {host: HostResult(host, "ok") for host in step.hosts}
+
+    def clock(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    found = Journal(tmp_path / "journal.db")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def at_work(world: World, tmp_path: Path) -> Iterator[Worker]:
+    found = Worker(lambda: Journal(tmp_path / "journal.db"), world, world.clock)
+    yield found
+    if world.hold:
+        world.hold.set()
+    found.close()
+
+
+def leader(cluster: str = "pg-test", name: str = "pg-test-2") -> Hint:
+    return Hint("pgsql.leader", cluster, "master", {"leader": name})
+
+
+def last(journal: Journal) -> Reaction:
+    reaction = journal.entries()[-1].reaction
+    assert reaction is not None
+    return reaction
+
+
+def settle(found: Worker) -> None:
+    found.turn()
+    found.drain()
+
+
+def test_a_change_of_the_leader_is_followed_and_told_in_a_sentence(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    changed = Change("pgsql-hba", "pgsql.hba", {"file": "lines"})
+    world.results = [
+        lambda step: {
+            host: HostResult(host, "changed", changed=1, changes=(changed,)) for host in step.hosts
+        }
+    ]
+    journal.note(leader(), 100.0)
+    settle(at_work)
+    assert {step.hosts for step in world.ran} == {("10.10.10.11", "10.10.10.13"), ("10.10.10.12",)}
+    done = last(journal)
+    assert done.state == "done"
+    assert done.outcome.startswith("pg-test-2 leads pg-test; followed on 10.10.10.1")
+    assert journal.settled("pgsql.leader", "pg-test") == "pg-test-2"
+
+
+def test_duplicates_late_and_forged_hints_do_nothing_more(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    journal.note(leader(), 100.0)
+    settle(at_work)
+    ran = len(world.ran)
+    world.time = 102.0
+    for name in ("pg-test-2", "pg-test-1", "evil"):
+        journal.note(Hint("pgsql.leader", "pg-test", "10.10.10.10", {"leader": name}), 101.0)
+        settle(at_work)
+    assert len(world.ran) == ran
+    assert "already" in last(journal).outcome
+
+
+def test_a_burst_leads_to_one_reaction_by_the_last_state(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    for number in range(300):
+        journal.note(leader(name=f"pg-test-{number % 3 + 1}"), 100.0)
+    world.leaders["pg-test"] = "pg-test-3"
+    settle(at_work)
+    assert len(world.ran) == 2
+    assert journal.settled("pgsql.leader", "pg-test") == "pg-test-3"
+
+
+def test_clusters_run_side_by_side_and_one_cluster_in_turn(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    world.hold = threading.Event()
+    journal.note(leader(), 100.0)
+    journal.note(leader("pg-meta", "pg-meta-1"), 100.0)
+    assert at_work.turn() == 2
+    journal.note(leader(), 100.0)
+    assert at_work.turn() == 0
+    assert not at_work.idle()
+    world.hold.set()
+    at_work.drain()
+    assert at_work.turn() == 1
+
+
+def test_busy_minions_are_tried_again_later(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    def busy(step: Step) -> Mapping[str, HostResult]:
+        return {host: HostResult(host, "failed", error="states run there") for host in step.hosts}
+
+    world.results = [busy, busy]
+    journal.note(leader(), 100.0)
+    settle(at_work)
+    assert last(journal).state == "queued"
+    assert "states run there" in last(journal).outcome
+    settle(at_work)
+    assert len(world.ran) == 2, "not before its time"
+    world.time += worker.BACK_OFF[0]
+    settle(at_work)
+    assert last(journal).state == "done"
+    assert last(journal).attempts == 2
+
+
+def test_after_the_last_attempt_it_is_given_up_and_nothing_counts_as_settled(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    world.down = True
+    journal.note(leader(), 100.0)
+    for pause in (0.0, *worker.BACK_OFF):
+        world.time += pause
+        settle(at_work)
+    assert last(journal).state == "failed"
+    assert last(journal).outcome == "etcd doesn't answer; given up after 6 attempts"
+    assert journal.settled("pgsql.leader", "pg-test") is None
+
+
+def test_a_stage_that_failed_is_the_last_one(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    failure = Failure("node-repo", "node.repo", "no network")
+    world.results = [
+        lambda step: {
+            host: HostResult(host, "failed", failed=1, failures=(failure,)) for host in step.hosts
+        }
+    ]
+    journal.note(Hint("node.join", "10.10.10.12", "10.10.10.12", {}), 100.0)
+    settle(at_work)
+    assert [step.hosts for step in world.ran] == [("10.10.10.12",)]
+    assert "failed: node-repo" in last(journal).outcome
+
+
+def test_what_the_last_process_left_is_carried_out_by_the_next(
+    world: World, journal: Journal, tmp_path: Path
+) -> None:
+    journal.note(leader(), 100.0)
+    assert journal.take(100.0)
+    successor = Worker(lambda: Journal(tmp_path / "journal.db"), world, world.clock)
+    settle(successor)
+    successor.close()
+    assert last(journal).state == "done"
+
+
+def test_reconcile_queues_what_no_event_told(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    truth = world.truth("", "")
+    # The leaders of both clusters, and that no member is registered, are news to an empty journal.
+    assert worker.reconcile(journal, truth, 100.0) == 4
+    assert worker.reconcile(journal, truth, 100.0) == 0, "what is queued isn't queued again"
+    for _ in range(4):
+        settle(at_work)
+    assert worker.reconcile(journal, truth, 101.0) == 0
+    world.leaders["pg-test"] = "pg-test-1"
+    assert worker.reconcile(journal, world.truth("", ""), 102.0) == 1
+    assert {entry.hint.sender for entry in journal.entries()} == {"reconcile"}
+
+
+def test_reconcile_leaves_alone_whom_nobody_leads(world: World, journal: Journal) -> None:
+    world.leaders = {"pg-test": ""}
+    worker.reconcile(journal, world.truth("", ""), 100.0)
+    assert [reaction.kind for reaction in journal.open()] == ["pgsql.member"]
