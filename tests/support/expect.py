@@ -37,6 +37,12 @@ DEADLINES: dict[str, float] = {
     "a member comes or goes": 5,
     # A target file is seen within 5 s, and looked at within 10 more; one that failed comes again.
     "a target is looked at": 45,
+    # States of some seconds on every member, and one that is busy with others is tried again.
+    "a change of the leader is followed": 45,
+    # The master starts, its minions connect again, and the first reconcile looks around.
+    "a master that was down has caught up": 120,
+    # The longest run of reactions that a scenario leaves behind.
+    "reactions end": 120,
     # A minion that booted reaches its master.
     "minion answers": 60,
     # vip-manager asks once a second, starts anew after one, and tries again what failed every ten.

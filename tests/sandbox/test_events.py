@@ -1,0 +1,166 @@
+"""The system reconfigures itself: what happens leads to its follow-ups with no human command."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from edit import Inventory
+from expect import Cluster, eventually
+
+HBA = "/pg/conf/pg_hba.conf"
+#: A rule that holds on the member that leads, and nowhere else.
+RULE = {"title": "on the leader alone", "role": "primary", "user": "test", "db": "test",
+        "addr": "10.99.99.0/24", "auth": "pwd", "order": 700}  # fmt: skip
+
+
+def _lines(admin: Any, *words: str) -> list[dict[str, Any]]:
+    """What `pigsty events` tells of the last hour."""
+    lines: list[dict[str, Any]] = admin.pigsty("events", *words, "--since", "1h")
+    return lines
+
+
+def _holders(sandbox: Any, cluster: Cluster) -> list[str]:
+    """The members in whose file the leader's rule is in force."""
+    found = []
+    for member in cluster.members():
+        _code, text, _err = sandbox.node(member["host"]).run(["cat", HBA])
+        if any("10.99.99.0/24" in line and not line.startswith("#") for line in text.splitlines()):
+            found.append(member["member"])
+    return found
+
+
+@pytest.fixture
+def scoped(whole: Cluster, inventory: Inventory, admin: Any) -> Iterator[Cluster]:
+    """The cluster of three, with a rule for its leader alone, and nothing left to react to."""
+    inventory.cluster(whole.name, pg_hba_rules=[RULE])
+    inventory.apply(whole.name)
+    eventually("what went before is dealt with", lambda: _quiet(admin), "reactions end")
+    yield whole
+    eventually("reactions have ended", lambda: _quiet(admin), "reactions end")
+
+
+def _quiet(admin: Any) -> bool:
+    return all(line["state"] not in ("queued", "running") for line in _lines(admin))
+
+
+def _followed(admin: Any, cluster: Cluster, leader: str, after: float) -> dict[str, Any] | None:
+    """The line that tells that a leader was followed, once there is one."""
+    told = [
+        line
+        for line in _lines(admin, cluster.name)
+        if line["kind"] == "pgsql.leader"
+        and line["at"] >= after
+        and line["state"] == "done"
+        and line["outcome"].startswith(f"{leader} leads")
+    ]
+    return told[0] if told else None
+
+
+def test_after_a_switchover_the_rules_of_the_leader_follow_by_themselves(
+    sandbox: Any, admin: Any, scoped: Cluster, report: Callable[[str, float, str], None]
+) -> None:
+    assert _holders(sandbox, scoped) == [scoped.leader()["member"]]
+    begin = time.time()
+    admin.pigsty("pgsql", "switchover", scoped.name, "--yes")
+    new = scoped.leader()["member"]
+    line = eventually(
+        "the change is followed",
+        lambda: _followed(admin, scoped, new, begin),
+        "a change of the leader is followed",
+    )
+    report("leader change: from the event to all follow-ups", line["seconds"], "s")
+    assert line["happened"].startswith(f"{new} leads, after ")
+    assert _holders(sandbox, scoped) == [new]
+
+
+def test_after_a_power_cut_too_and_the_dead_member_learns_it_when_it_is_back(
+    sandbox: Any, admin: Any, scoped: Cluster
+) -> None:
+    old = scoped.leader()
+    begin = time.time()
+    sandbox.node(old["host"]).kill()
+    try:
+        eventually(
+            "another leads",
+            lambda: any(m["role"] == "primary" for m in scoped.members()),
+            "norm failover",
+        )
+        new = scoped.leader()["member"]
+        eventually(
+            "the change is followed",
+            lambda: _followed(admin, scoped, new, begin),
+            "a change of the leader is followed",
+        )
+    finally:
+        sandbox.node(old["host"]).start()
+    eventually("it is a replica", lambda: scoped.healthy(3), "old primary is a replica again")
+    eventually(
+        "only the new leader has the rule",
+        lambda: _holders(sandbox, scoped) == [new],
+        "minion answers",
+    )
+
+
+def test_what_happened_while_the_master_was_down_is_followed_when_it_is_back(
+    sandbox: Any, admin: Any, scoped: Cluster
+) -> None:
+    node = sandbox.node(scoped.leader()["host"])
+    code, _out, err = admin.run(["systemctl", "stop", "salt-master"])
+    assert code == 0, err
+    begin = time.time()
+    try:
+        # Without Salt: Patroni alone hands the lead over.
+        word = ["patronictl", "-c", "/etc/patroni/config.yml", "switchover", scoped.name, "--force"]
+        code, out, err = node.run(word)
+        assert code == 0, out + err
+        old = node.host
+        eventually(
+            "another leads",
+            lambda: scoped.leader()["host"] != old,
+            "old primary is a replica again",
+        )
+    finally:
+        admin.run(["systemctl", "start", "salt-master"])
+    new = scoped.leader()["member"]
+    eventually(
+        "the change is followed",
+        lambda: _followed(admin, scoped, new, begin),
+        "a master that was down has caught up",
+    )
+    assert _holders(sandbox, scoped) == [new]
+
+
+def test_forged_events_do_nothing_and_leave_a_line_each(
+    sandbox: Any, admin: Any, scoped: Cluster
+) -> None:
+    leader = scoped.leader()["member"]
+    member = sandbox.node("10.10.10.12")
+    before = len(_lines(admin))
+    forged: list[tuple[str, Any]] = [
+        ("pigsty/pgsql/pg-test/leader", {"cluster": "pg-test", "leader": "pg-evil-1"}),
+        (
+            "pigsty/pgsql/pg-meta/leader",
+            {"cluster": "pg-meta", "leader": "{{ salt.cmd.run('id') }}"},
+        ),
+        ("pigsty/pgsql/pg-nobody/leader", {"cluster": "pg-nobody", "leader": "x"}),
+        ("pigsty/pgsql/pg-test/leader", {"cluster": "pg-meta", "leader": "pg-meta-1"}),
+        ("pigsty/pgsql/pg-test/member", {"member": ["a", "list"]}),
+        ("salt/minion/10.99.99.99/start", "hello"),
+    ]
+    for tag, data in forged:
+        code, _out, err = member.run(
+            ["salt-call", "event.send", tag, json.dumps(data), "--out=quiet"]
+        )
+        assert code == 0, err
+    eventually("all are told", lambda: len(_lines(admin)) >= before + 5, "reactions end")
+    eventually("reactions have ended", lambda: _quiet(admin), "reactions end")
+    told = _lines(admin)[before:]
+    assert not any(line["detail"].get("changed") for line in told), told
+    assert any("it names pg-test in its tag, pg-meta inside" in line["outcome"] for line in told)
+    assert any("no cluster pg-nobody" in line["outcome"] for line in told)
+    assert scoped.leader()["member"] == leader
+    assert _holders(sandbox, scoped) == [leader]
