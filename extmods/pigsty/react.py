@@ -51,6 +51,7 @@ FOLLOW_UPS: Mapping[str, tuple[FollowUp, ...]] = MappingProxyType(
         ),
         # It was as the inventory wants it when it went away. Who leads may have changed since.
         "node.back": (FollowUp(0, "node", ("pgsql.hba", "pgsql.pgbouncer")),),
+        "pgsql.running": (FollowUp(0, "members", ("pgsql.hba", "pgsql.pgbouncer")),),
         "node.join": (
             FollowUp(0, "node", HIGHSTATE),
             FollowUp(1, "peers", ("node.hosts", "pgsql.hba", "pgsql.service")),
@@ -137,13 +138,22 @@ def _members(subject: str, truth: Truth, settled: str | None) -> Decision:
     cluster = truth.topology.pg_clusters.get(subject)
     if cluster is None:
         return Decision(f"the inventory has no cluster {subject}")
-    names = sorted(truth.views.get(subject, ClusterView()).members)
-    fact = json.dumps(names)
+    view = truth.views.get(subject, ClusterView())
+    names = sorted(view.members)
+    running = sorted(name for name in names if view.members[name].running)
+    fact = json.dumps([names, running])
     why = f"{subject} has the members {', '.join(names) or '(none)'}"
+    if running != names:
+        why += f"; {', '.join(running) or 'none'} of them run"
     if settled == fact:
         return Decision(f"{why}, which was dealt with already")
-    members = tuple(member.ip for member in cluster.members)
-    return _plan("pgsql.member", truth, why, fact, members=members)
+    before, ran = json.loads(settled) if settled else ([], [])
+    if names != before:
+        members = tuple(member.ip for member in cluster.members)
+        return _plan("pgsql.member", truth, why, fact, members=members)
+    # Whoever stood still while the lead moved has the rules of its old role.
+    woken = tuple(m.ip for m in cluster.members if m.name in set(running) - set(ran))
+    return _plan("pgsql.running", truth, why, fact, members=woken)
 
 
 def _node(subject: str, truth: Truth, settled: str | None) -> Decision:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pigsty.clients.patroni import RUNNING
+
 #: Longest text that is taken from a member's own value.
 _TEXT = 64
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -36,6 +38,11 @@ class MemberView:
     state: str
     role: str
     timeline: int | None
+
+    @property
+    def running(self) -> bool:
+        """Whether its PostgreSQL answers queries."""
+        return self.state in RUNNING
 
     @classmethod
     def parse(cls, text: str) -> MemberView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,30 @@ def test_members_that_come_or_leave_concern_their_peers_and_the_infra_nodes(
     )
     again = react.decide("pgsql.member", "pg-test", truth(declared), found.fact)
     assert again.stages == ()
+
+
+def test_a_member_that_runs_again_learns_its_role_and_nobody_else_is_bothered(
+    declared: Topology,
+) -> None:
+    def at(state: str) -> Truth:
+        found = truth(declared)
+        pairs = [("/pg/pg-test/leader", "pg-test-1")]
+        pairs += [
+            (
+                f"/pg/pg-test/members/pg-test-{n}",
+                json.dumps({"state": state if n == 2 else "running"}),
+            )
+            for n in (1, 2, 3)
+        ]
+        return replace(found, views=views.read("/pg", pairs))
+
+    whole = react.decide("pgsql.member", "pg-test", at("running"), None).fact
+    stopped = react.decide("pgsql.member", "pg-test", at("stopped"), whole)
+    assert (stopped.stages, stopped.fact != whole) == ((), True)
+    assert "pg-test-1, pg-test-3 of them run" in stopped.why
+    back = react.decide("pgsql.member", "pg-test", at("streaming"), stopped.fact)
+    assert back.stages == ((Step((SECOND,), ("pgsql.hba", "pgsql.pgbouncer")),),)
+    assert back.fact == whole
 
 
 def test_a_node_that_joins_comes_before_its_peers(declared: Topology) -> None:

@@ -37,7 +37,9 @@ class World:
     def truth(self, kind: str, subject: str) -> Truth:
         if self.down:
             raise ClientError("etcd doesn't answer")
-        found = views.read("/pg", [(f"/pg/{c}/leader", name) for c, name in self.leaders.items()])
+        pairs = [(f"/pg/{c}/leader", name) for c, name in self.leaders.items()]
+        pairs += [(f"/pg/{c}/members/{c}-1", '{"state": "running"}') for c in self.leaders]
+        found = views.read("/pg", pairs)
         return Truth(self.topology, found, self.minions)
 
     def run(self, step: Step) -> Mapping[str, HostResult]:
@@ -208,7 +210,7 @@ def test_reconcile_queues_what_no_event_told(
     world: World, journal: Journal, at_work: Worker
 ) -> None:
     truth = world.truth("", "")
-    # The leaders of both clusters, and that no member is registered, are news to an empty journal.
+    # The leaders and the members of both clusters are news to an empty journal.
     assert worker.reconcile(journal, truth, 100.0) == 4
     assert worker.reconcile(journal, truth, 100.0) == 0, "what is queued isn't queued again"
     for _ in range(4):
