@@ -69,4 +69,4 @@ def test_an_undeclared_root_password_is_derived(tmp_path):
     deployment = topology.build(inventory.load(file))
     data = pillar.compile_pillar(deployment, "10.1.1.1", SITE, platform.load())["etcd"]
     assert data["root_password"] == SITE.secret("all", "etcd_root_password")
-    assert data["users"] == []
+    assert [user["name"] for user in data["users"]] == ["pigsty_watch"]
