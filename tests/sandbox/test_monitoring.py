@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import alerts
 import pytest
-from conftest import REPOSITORY, Machine
 from edit import Inventory
 from expect import Cluster, eventually
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 RULES = tuple(f"/opt/pigsty/src/states/infra/rules/{n}.yml" for n in ("node", "pgsql", "infra"))
 TARGETS = "/infra/targets/pgsql/pg-test-3.yml"
 
 
-def _down(admin: Machine) -> list[str]:
+def _down(admin: Any) -> list[str]:
     rows = admin.pigsty("targets", "--down")
     return [f"{row['component']} of {row['ins']}: {row['health']} {row['error']}" for row in rows]
 
 
-def test_every_target_is_up_and_every_rule_is_computed(admin: Machine, whole: Cluster) -> None:
+def test_every_target_is_up_and_every_rule_is_computed(admin: Any, whole: Cluster) -> None:
     eventually("every target is up", lambda: not _down(admin), "a target is looked at")
     components = {row["component"] for row in admin.pigsty("targets")}
     assert components >= {"node", "haproxy", "postgres", "pgbouncer", "pgbackrest", "patroni"}
@@ -27,7 +30,7 @@ def test_every_target_is_up_and_every_rule_is_computed(admin: Machine, whole: Cl
     assert infra["state"] == "up"
 
 
-def test_what_leaves_the_folder_comes_back_and_what_people_added_stays(admin: Machine) -> None:
+def test_what_leaves_the_folder_comes_back_and_what_people_added_stays(admin: Any) -> None:
     own = "/infra/targets/node/mine.yml"
     text = '- { labels: { cls: x, ins: mine }, targets: ["10.10.10.10:9100"] }\n'
     stale = "/infra/targets/pgsql/gone-1.yml"
@@ -43,7 +46,7 @@ def test_what_leaves_the_folder_comes_back_and_what_people_added_stays(admin: Ma
         admin.run(["rm", "-f", own])
 
 
-def test_a_broken_rule_is_refused_and_everything_goes_on(admin: Machine) -> None:
+def test_a_broken_rule_is_refused_and_everything_goes_on(admin: Any) -> None:
     broken, good = "/infra/rules/broken.yml", "/infra/rules/good.yml"
     rule = "groups: [{{ name: mine, rules: [{{ record: 'my:ins:up', expr: '{}' }}] }}]\n"
     admin.run(["sh", "-c", f"cat > {broken}"], stdin=rule.format("sum(((up)"))
@@ -63,7 +66,7 @@ def test_a_broken_rule_is_refused_and_everything_goes_on(admin: Machine) -> None
     assert "own-good.yml" not in admin.run(["ls", "/etc/prometheus/rules"])[1]
 
 
-def test_a_portal_that_nginx_refuses_is_not_loaded(admin: Machine, inventory: Inventory) -> None:
+def test_a_portal_that_nginx_refuses_is_not_loaded(admin: Any, inventory: Inventory) -> None:
     bad = {"wiki": {"domain": "w.pigsty", "endpoint": "10.10.10.10:1", "config": "no_such_thing;"}}
     inventory.edit(lambda document: document["all"]["vars"].update(infra_portal=bad))
     try:
@@ -78,7 +81,7 @@ def test_a_portal_that_nginx_refuses_is_not_loaded(admin: Machine, inventory: In
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_every_alert_fires_and_clears(admin: Machine) -> None:
+def test_every_alert_fires_and_clears(admin: Any) -> None:
     assert (REPOSITORY / "states/infra/rules").is_dir()
     test = "/tmp/pigsty-rules.yml"
     admin.run(["sh", "-c", f"cat > {test}"], stdin=alerts.document(list(RULES)))

@@ -168,9 +168,11 @@ class Writer:
 
     def missing(self) -> set[int]:
         """Return the acknowledged rows that the database doesn't have."""
+        # Those that are acknowledged from now on may come after the look.
+        acknowledged = set(self.acknowledged)
         with self._dsn.connect() as connection:
             rows = connection.execute(f"SELECT id FROM {self.TABLE}").fetchall()
-        return set(self.acknowledged) - {row[0] for row in rows}
+        return acknowledged - {row[0] for row in rows}
 
 
 @dataclass
