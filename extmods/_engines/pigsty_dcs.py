@@ -22,7 +22,7 @@ from pathlib import Path
 import salt.utils.event
 
 from pigsty import events, topology
-from pigsty.clients.stores import Access
+from pigsty.clients.stores import Access, names
 from pigsty.pillar.etcd import watched
 from pigsty.watcher import Watcher
 
@@ -46,8 +46,9 @@ def start(inventory, key, pki):
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
 
         def emit(change):
-            tag = events.tag(f"pgsql.{change.kind}", cluster=change.cluster)
-            bus.fire_event(dict(change.data), tag)
+            cluster = names(topology.load(inventory)).get(change.cluster, change.cluster)
+            tag = events.tag(f"pgsql.{change.kind}", cluster=cluster)
+            bus.fire_event({**change.data, "cluster": cluster}, tag)
 
         watcher = Watcher(
             open_store=lambda: access.store(topology.load(inventory)),

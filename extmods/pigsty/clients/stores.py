@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pigsty import pki, views
+from pigsty import pki, sharding, views
 from pigsty.clients.etcd import Etcd
 from pigsty.clients.etcd_watch import EtcdStore
 from pigsty.clients.store import Store
 from pigsty.errors import ClientError
-from pigsty.pillar.etcd import WATCHER, prefix, watched, watcher_password
+from pigsty.pillar.etcd import WATCHER, namespace, watched, watcher_password
 from pigsty.pillar.site import Site
 from pigsty.topology import PgCluster, Topology
 
@@ -65,9 +65,9 @@ class Access:
         store = self.store(topology)
         found: dict[str, views.ClusterView] = {}
         for cluster in clusters:
-            own = prefix(cluster)
-            space = own.removesuffix(f"{cluster.name}/")
-            found |= views.read(space, store.read(own).pairs)
+            space = f"{namespace(cluster)}/"
+            pairs = store.read(f"{space}{sharding.path(cluster)}/").pairs
+            found |= known(topology, views.read(space, pairs))
         return found
 
     def all_views(self, topology: Topology) -> dict[str, views.ClusterView]:
@@ -77,7 +77,7 @@ class Access:
             ClientError: the store doesn't answer.
         """
         space = watched(topology)
-        return views.read(space, self.store(topology).read(space).pairs)
+        return known(topology, views.read(space, self.store(topology).read(space).pairs))
 
     def _certificate(self) -> tuple[str, str, str]:
         """Return the files of CA, client certificate and key; make a new pair once a day."""
@@ -101,6 +101,21 @@ class Access:
         self.run.mkdir(mode=0o755, parents=True, exist_ok=True)
         _write(key, private)
         _write(cert, signed)
+
+
+def names(topology: Topology) -> dict[str, str]:
+    """Return the name in the inventory of each cluster by the one that it has in the store's views.
+
+    They differ for a group of Citus, which is ``shard:number`` there.
+    """
+    clusters = topology.pg_clusters.values()
+    return {sharding.path(cluster).replace("/", ":"): cluster.name for cluster in clusters}
+
+
+def known(topology: Topology, found: views.Views) -> dict[str, views.ClusterView]:
+    """Return views by the clusters' names in the inventory; others keep the store's name."""
+    inventory = names(topology)
+    return {inventory.get(name, name): view for name, view in found.items()}
 
 
 def _write(path: Path, content: bytes) -> None:

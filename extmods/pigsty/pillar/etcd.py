@@ -102,7 +102,7 @@ def watched(topology: Topology) -> str:
 
     With several namespaces it is what they have in common, at most everything.
     """
-    spaces = {f"/{_namespace(cluster)}/" for cluster in topology.pg_clusters.values()} or {"/pg/"}
+    spaces = {f"{namespace(cluster)}/" for cluster in topology.pg_clusters.values()} or {"/pg/"}
     return spaces.pop() if len(spaces) == 1 else "/"
 
 
@@ -111,8 +111,9 @@ def prefix(cluster: PgCluster) -> str:
 
     The groups of a Citus cluster have theirs together: ``/pg/<shard>/``.
     """
-    return f"/{_namespace(cluster)}/{sharding.scope(cluster)}/"
+    return f"{namespace(cluster)}/{sharding.scope(cluster)}/"
 
 
-def _namespace(cluster: PgCluster) -> str:
-    return str(cluster.vars["pg_namespace"] or "/pg").strip("/")
+def namespace(cluster: PgCluster) -> str:
+    """Return Patroni's namespace of a cluster without the slash at its end, for example ``/pg``."""
+    return "/" + str(cluster.vars["pg_namespace"] or "/pg").strip("/")
