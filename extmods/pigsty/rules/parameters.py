@@ -143,7 +143,7 @@ def _template(value: Any) -> str:
         return "{" if "{{" in value or "{%" in value else "$" if "${" in value else ""
     parts: list[Any] = []
     if isinstance(value, Mapping):
-        parts = list(value.values())
+        parts = [*value.keys(), *value.values()]
     elif isinstance(value, (list, tuple)):
         parts = list(value)
     found = {_template(part) for part in parts}

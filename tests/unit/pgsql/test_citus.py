@@ -112,6 +112,7 @@ def test_one_etcd_user_for_a_shard_confined_to_its_prefix(compiled):
     assert [(user["name"], user["prefix"]) for user in users] == [
         ("pg-meta", "/pg/pg-meta/"),
         ("shop", "/pg/shop/"),
+        ("pigsty_watch", "/pg/"),
     ]
     used = {
         (
