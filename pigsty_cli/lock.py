@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
+from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.turns import PATH
 from pigsty_cli.errors import Refused
-
-#: In /run, so that a reboot leaves none; the kernel drops the lock with its process anyhow.
-PATH = Path("/run/pigsty/apply.lock")
 
 
 @contextmanager
@@ -35,10 +35,9 @@ def held(what: str, path: Path = PATH) -> Iterator[None]:
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; run this as root on the admin node") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"another run is going on: {_holder(path)}") from None
+        # Reactions to events leave the file empty and take seconds: they are waited for.
+        if not _locked(file) and (path.read_text(encoding="utf-8") or not _turn(file)):
+            raise Refused(f"another run is going on: {_holder(path)}")
         file.truncate(0)
         since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
         json.dump({"pid": os.getpid(), "user": user(), "since": since, "what": what}, file)
@@ -47,6 +46,24 @@ def held(what: str, path: Path = PATH) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Take the lock if it is free."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _turn(file: IO[str]) -> bool:
+    """Take the lock when the reactions that hold it have ended."""
+    try:
+        wait_until(lambda: _locked(file), "apply.turn", "reactions to events end")
+    except DeadlineExceeded:
+        return False
+    return True
 
 
 def user() -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import salt.client
 import salt.exceptions
 
-from pigsty import returns, service, validate
+from pigsty import returns, service, turns, validate
 from pigsty.clients import minions
 from pigsty.clients.stores import Access
 from pigsty.errors import ClientError
@@ -70,6 +70,10 @@ class Actor:
         finally:
             journal.close()
         return Truth(topology, views, there, deployed)
+
+    def turn(self):
+        """Hold the turn to change machines, together with other reactions."""
+        return turns.shared()
 
     def run(self, step):
         """Run the states of a step; a minion that doesn't answer has failed."""

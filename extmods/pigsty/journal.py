@@ -229,8 +229,15 @@ class Journal:
                     (reaction.kind, reaction.subject, settled, now),
                 )
 
-    def retry(self, reaction: Reaction, due: float, why: str) -> None:
-        """Have a reaction tried again; hints that came meanwhile are served by the same attempt."""
+    def retry(self, reaction: Reaction, due: float, why: str, *, counted: bool = True) -> None:
+        """Have a reaction tried again; hints that came meanwhile are served by the same attempt.
+
+        Args:
+            reaction: one that runs.
+            due: not before this, seconds since 1970.
+            why: a sentence.
+            counted: whether what it did was an attempt.
+        """
         with self._transaction():
             waiting = self._db.execute(
                 "SELECT id FROM reaction WHERE state = 'queued' AND kind = ? AND subject = ?",
@@ -248,8 +255,9 @@ class Journal:
                 self._db.execute("DELETE FROM reaction WHERE id = ?", (reaction.id,))
                 return
             self._db.execute(
-                "UPDATE reaction SET state = 'queued', due = ?, outcome = ? WHERE id = ?",
-                (due, why, reaction.id),
+                "UPDATE reaction SET state = 'queued', due = ?, outcome = ?, attempts = ?"
+                " WHERE id = ?",
+                (due, why, reaction.attempts - (not counted), reaction.id),
             )
 
     def recover(self, now: float) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from pigsty import react
@@ -18,6 +19,7 @@ from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
 from pigsty.react import Decision, Step, Truth
 from pigsty.returns import HostResult
+from pigsty.turns import NotNow
 
 #: Seconds until the next attempt after the first, second … failure; after the last it is given up,
 #: and the next reconcile begins anew.
@@ -34,6 +36,13 @@ class Actor(Protocol):
 
         Raises:
             PigstyError: a source didn't answer.
+        """
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold the turn to change machines.
+
+        Raises:
+            NotNow: a person's command has it.
         """
 
     def run(self, step: Step) -> Mapping[str, HostResult]:
@@ -91,13 +100,18 @@ class Worker:
         if journal is None:
             journal = self._local.journal = self._open()
         try:
-            truth = self._actor.truth(reaction.kind, reaction.subject)
-            settled = journal.settled(reaction.kind, reaction.subject)
-            decision = react.decide(reaction.kind, reaction.subject, truth, settled)
-            if decision.wait:
-                self._again(journal, reaction, decision.why)
-                return
-            results = self._run(decision)
+            with self._actor.turn():
+                truth = self._actor.truth(reaction.kind, reaction.subject)
+                settled = journal.settled(reaction.kind, reaction.subject)
+                decision = react.decide(reaction.kind, reaction.subject, truth, settled)
+                if decision.wait:
+                    self._again(journal, reaction, decision.why)
+                    return
+                results = self._run(decision)
+        except NotNow as error:
+            # It may go on for minutes, and what is true will be read after it.
+            journal.retry(reaction, self._clock() + BACK_OFF[0], str(error), counted=False)
+            return
         except PigstyError as error:
             self._again(journal, reaction, str(error))
             return

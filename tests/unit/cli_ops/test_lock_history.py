@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from pigsty import turns
 from pigsty.returns import Change, HostResult
 from pigsty_cli import exitcodes, history, lock
 from pigsty_cli.errors import Refused
@@ -24,6 +26,30 @@ def test_a_second_run_is_refused_and_told_who_runs(tmp_path: Path) -> None:
             assert word in str(caught.value)
     with lock.held("pigsty apply", path):
         pass
+
+
+def test_reactions_share_the_turn_and_a_command_waits_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    ended: list[bool] = []
+    with turns.shared(path), turns.shared(path):
+        pass
+
+    def react() -> None:
+        with turns.shared(path):
+            begun.set()
+            free.wait(10)
+            ended.append(True)
+
+    begun, free = threading.Event(), threading.Event()
+    thread = threading.Thread(target=react)
+    thread.start()
+    begun.wait(10)
+    threading.Timer(0.3, free.set).start()
+    with lock.held("pigsty apply", path):
+        assert ended == [True]
+        with pytest.raises(turns.NotNow), turns.shared(path):
+            pass
+    thread.join()
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:

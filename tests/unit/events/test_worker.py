@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
 from pigsty.react import Step, Truth
 from pigsty.returns import Change, Failure, HostResult
+from pigsty.turns import NotNow
 from pigsty.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +32,7 @@ class World:
         self.ran: list[Step] = []
         self.results: list[Callable[[Step], Mapping[str, HostResult]]] = []
         self.time = 100.0
-        self.down = False
+        self.down = self.occupied = False
         self.hold: threading.Event | None = None
         self.together = 0
 
@@ -41,6 +43,11 @@ class World:
         pairs += [(f"/pg/{c}/members/{c}-1", '{"state": "running"}') for c in self.leaders]
         found = views.read("/pg", pairs)
         return Truth(self.topology, found, self.minions)
+
+    def turn(self) -> AbstractContextManager[None]:
+        if self.occupied:
+            raise NotNow("a command of a person is going on")
+        return nullcontext()
 
     def run(self, step: Step) -> Mapping[str, HostResult]:
         self.ran.append(step)
@@ -165,6 +172,20 @@ def test_busy_minions_are_tried_again_later(
     settle(at_work)
     assert last(journal).state == "done"
     assert last(journal).attempts == 2
+
+
+def test_a_persons_command_is_waited_for_however_long_it_takes(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    world.occupied = True
+    journal.note(leader(), 100.0)
+    for _ in range(20):
+        settle(at_work)
+        world.time += worker.BACK_OFF[0]
+    assert (last(journal).state, world.ran) == ("queued", [])
+    world.occupied = False
+    settle(at_work)
+    assert (last(journal).state, last(journal).attempts) == ("done", 1)
 
 
 def test_after_the_last_attempt_it_is_given_up_and_nothing_counts_as_settled(
