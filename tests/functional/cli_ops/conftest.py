@@ -37,6 +37,10 @@ waiting:
   test.nop:
     - require: [{test: broken}]
 """,
+    "node/monitor.sls": """
+watched:
+  test.nop
+""",
     "pgsql.sls": """
 long:
   module.run:
@@ -50,6 +54,7 @@ def ops_master(salt_factories: Any, tmp_path_factory: pytest.TempPathFactory) ->
     """A running Salt master whose states touch nothing."""
     states = tmp_path_factory.mktemp("states")
     for name, text in STATES.items():
+        (states / name).parent.mkdir(exist_ok=True)
         (states / name).write_text(text, encoding="utf-8")
     factory = salt_factories.salt_master_daemon(
         "ops-master",
