@@ -126,9 +126,9 @@ class Removal:
         etcd = tuple(member.ip for member in topology.etcd) if users else ()
         both = tuple(host for host in nodes if host in etcd)
         jobs = (
-            Job(tuple(h for h in nodes if h not in both), ("node",)),
+            Job(tuple(h for h in nodes if h not in both), ("node", "node.monitor")),
             Job(tuple(h for h in etcd if h not in both), ("etcd",)),
-            Job(both, ("node", "etcd")),
+            Job(both, ("node", "etcd", "node.monitor")),
         )
         self._phases.run("what is left", tuple(job for job in jobs if job.hosts))
 

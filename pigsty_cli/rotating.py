@@ -129,7 +129,8 @@ class Hands:
         turns = self.turns(hosts)
         for at, turn in enumerate(turns, 1):
             self.say(f"Turn {at} of {len(turns)}: {', '.join(turn)}")
-            self.apply(turn, modules)
+            # Every node's own states publish, last of all, when its certificates end.
+            self.apply(turn, (*modules, "node") if modules else ())
             self.certificates(turn, wait=True)
 
 

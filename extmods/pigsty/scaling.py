@@ -80,7 +80,7 @@ def growth(topology: Topology, name: str, live: Cluster, words: Sequence[str]) -
 
 def first(topology: Topology, growth: Growth) -> tuple[Job, ...]:
     """Return what runs at the same time: new members are made, peers let them in."""
-    work = [Job(tuple(m.ip for m in growth.members), ("node", "pgsql"))]
+    work = [Job(tuple(m.ip for m in growth.members), ("node", "pgsql", "node.monitor"))]
     return (*work, *letting_in(growth.peers))
 
 

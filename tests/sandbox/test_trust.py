@@ -32,10 +32,10 @@ def ask(what, user=True):
         return error.message
 print(json.dumps({
     'health': ask(Etcd.healthy, False),
-    'own': ask(lambda e: e.exists('/pg/pg-test/leader')),
-    'other': ask(lambda e: e.exists('/pg/pg-meta/leader')),
+    'own': ask(lambda e: e.led('/pg/pg-test/', '/pg/pg-test0')),
+    'other': ask(lambda e: e.led('/pg/pg-meta/', '/pg/pg-meta0')),
     'users': ask(Etcd.users),
-    'nobody': ask(lambda e: e.exists('/pg/pg-test/leader'), False),
+    'nobody': ask(lambda e: e.led('/pg/pg-test/', '/pg/pg-test0'), False),
 }))
 """
 )

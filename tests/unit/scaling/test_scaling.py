@@ -82,7 +82,7 @@ def test_new_members_are_made_while_the_others_let_them_in(deployment):
     found = deployment(hosts={TWO: {"node_firewall_mode": "zone"}})
     work = scaling.first(found, scaling.growth(found, "pg-test", TWO_LIVE, ()))
     assert work == (
-        Job((THREE,), ("node", "pgsql")),
+        Job((THREE,), ("node", "pgsql", "node.monitor")),
         Job((ONE,), PEERS),
         Job((TWO,), (FILTER, *PEERS)),
     )
