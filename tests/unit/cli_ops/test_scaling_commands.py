@@ -353,7 +353,10 @@ def test_a_new_member_is_routed_only_when_it_streams(
 def test_a_new_cluster_has_its_user_in_etcd_first(master: Any, world: World) -> None:
     world.live = dcs.parse("pg-test", "/pg/pg-test/", {})
     assert run(["pgsql", "add", "pg-test"]) == exitcodes.OK
-    assert _states(master)[:2] == [((META,), "etcd"), ((ONE, TWO, THREE), "node,pgsql,node.monitor")]
+    assert _states(master)[:2] == [
+        ((META,), "etcd"),
+        ((ONE, TWO, THREE), "node,pgsql,node.monitor"),
+    ]
 
 
 def test_nobody_is_added_twice_and_a_silent_machine_not_at_all(
@@ -371,7 +374,7 @@ def test_nobody_is_added_twice_and_a_silent_machine_not_at_all(
 
 def test_a_copy_that_failed_gets_no_connections(master: Any, world: World) -> None:
     world.live = replace(world.live, members=world.live.members[:2])
-    master.states["node,pgsql,node.monitor"] = ["no"]
+    master.states["node,pgsql,node_monitor"] = ["no"]
     assert run(["pgsql", "add", "pg-test"]) == exitcodes.PARTIAL
     assert ((ONE, TWO, THREE), "pgsql.service") not in _states(master)
 
