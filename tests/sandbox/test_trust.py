@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from expect import eventually
 
 ADMIN, MEMBER, OTHER = "10.10.10.10", "10.10.10.11", "10.10.10.12"
 NODES = (ADMIN, MEMBER, OTHER, "10.10.10.13")
@@ -63,10 +64,16 @@ def ok(node: Any, *command: str) -> str:
 
 
 def applied(node: Any, sls: str) -> dict[str, Any]:
-    """Apply one SLS on one node; return its states by their ids."""
-    code, out, err = node.run(
-        ["salt-call", "--out=json", "--retcode-passthrough", "state.apply", sls]
-    )
+    """Apply one SLS on one node, after whatever runs there; return its states by their ids."""
+    command = ["salt-call", "--out=json", "--retcode-passthrough", "state.apply", sls]
+    done: list[tuple[int, str, str]] = []
+
+    def ran() -> bool:
+        done.append(node.run(command))
+        return "is running as PID" not in done[-1][1]
+
+    eventually("no other states run", ran, "reactions end")
+    code, out, err = done[-1]
     assert code == 0, f"{out}{err}"
     return {state["__id__"]: state for state in json.loads(out)["local"].values()}
 
