@@ -89,8 +89,11 @@ def _map(kind: str, value: Any, catalogue: Catalogue, path: Path) -> Iterator[Pr
     if not isinstance(value, Mapping):
         yield Problem(path, f"expected a mapping, got {show(value)}", MAPPING)
         return
+    needed = any(field.required for field in catalogue.objects.get(kind, {}).values())
     for key, entry in value.items():
-        yield from check(kind, entry, catalogue, path=(*path, key))
+        # An entry that is left empty lacks what an entry of its kind can't do without.
+        whole = {} if entry is None and needed else entry
+        yield from check(kind, whole, catalogue, path=(*path, key))
 
 
 def _object(kind: str, value: Any, catalogue: Catalogue, path: Path) -> Iterator[Problem]:
