@@ -50,6 +50,15 @@ class Machine:
         assert code == 0, out + err
         return json.loads(out)
 
+    def quiet(self) -> bool:
+        """Whether no reaction to an event waits or runs (on the admin node)."""
+        lines = self.pigsty("events", "--since", "1h")
+        return all(line["state"] not in ("queued", "running") for line in lines)
+
+    def reaches(self, host: str) -> bool:
+        """Whether the minion of a host answers the master (on the admin node)."""
+        return "True" in self.run(["salt", host, "test.ping"])[1]
+
     def kill(self) -> None:
         """Cut the node's power."""
         self.sandbox.kill(self.host)

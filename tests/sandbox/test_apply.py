@@ -49,7 +49,9 @@ def test_audit_reports_no_change(admin: Any) -> None:
 
 def test_audit_finds_and_apply_mends_a_drifted_file(sandbox: Any, admin: Any) -> None:
     node = sandbox.node("10.10.10.12")
-    path = "/etc/haproxy/conf.d/pg-test-primary.cfg"
+    # No reaction to an event runs this file's state, which would mend it before anybody looks.
+    path = "/etc/haproxy/haproxy.cfg"
+    eventually("reactions have ended", admin.quiet, "reactions end")
     code, before, err = node.run(["cat", path])
     assert code == 0, err
     node.run(["sed", "-i", "s/maxconn/maxconn  /", path])
@@ -98,7 +100,7 @@ def test_an_apply_killed_half_way_converges_the_next_time(sandbox: Any, admin: A
     node.run(["systemctl", "restart", "salt-minion"])
     eventually(
         "the minion answers",
-        lambda: "True" in admin.run(["salt", "10.10.10.13", "test.ping"])[1],
+        lambda: admin.reaches("10.10.10.13"),
         "minion answers",
     )
     code, _hosts, err = _apply(admin)

@@ -47,13 +47,9 @@ def scoped(whole: Cluster, inventory: Inventory, admin: Any) -> Iterator[Cluster
     """The cluster of three, with a rule for its leader alone, and nothing left to react to."""
     inventory.cluster(whole.name, pg_hba_rules=[RULE])
     inventory.apply(whole.name)
-    eventually("what went before is dealt with", lambda: _quiet(admin), "reactions end")
+    eventually("what went before is dealt with", admin.quiet, "reactions end")
     yield whole
-    eventually("reactions have ended", lambda: _quiet(admin), "reactions end")
-
-
-def _quiet(admin: Any) -> bool:
-    return all(line["state"] not in ("queued", "running") for line in _lines(admin))
+    eventually("reactions have ended", admin.quiet, "reactions end")
 
 
 def _followed(admin: Any, cluster: Cluster, leader: str, after: float) -> dict[str, Any] | None:
@@ -162,7 +158,7 @@ def test_forged_events_do_nothing_and_leave_a_line_each(
         )
         assert code == 0, err
     eventually("all are told", lambda: len(_lines(admin)) >= before + 5, "reactions end")
-    eventually("reactions have ended", lambda: _quiet(admin), "reactions end")
+    eventually("reactions have ended", admin.quiet, "reactions end")
     told = _lines(admin)[before:]
     assert not any(line["detail"].get("changed") for line in told), told
     assert any("it names pg-test in its tag, pg-meta inside" in line["outcome"] for line in told)

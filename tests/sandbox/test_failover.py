@@ -199,3 +199,8 @@ def test_databases_go_on_while_the_salt_master_is_down(
             assert admin.run(["systemctl", "start", "salt-master"])[0] == 0
         assert writer.missing() == set()
         assert writer.errors == []
+    eventually(
+        "all minions are back",
+        lambda: all(admin.reaches(host) for host in sandbox.hosts),
+        "a master that was down has caught up",
+    )

@@ -38,8 +38,4 @@ def test_no_acknowledged_row_is_lost_in_quorum_mode(
     report("power cut of the primary, quorum: longest stall", stall, "s")
     assert lost == set() and stall < DEADLINES["norm failover"]
     eventually("all stream", lambda: turned.healthy(3), "old primary is a replica again")
-    eventually(
-        "its minion answers",
-        lambda: admin.run(["salt", old["host"], "test.ping", "--out=quiet"])[0] == 0,
-        "minion answers",
-    )
+    eventually("its minion answers", lambda: admin.reaches(old["host"]), "minion answers")
