@@ -378,12 +378,12 @@ def test_another_cluster_comes_beside_and_never_in_place(world: World, tmp_path:
 def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
     assert ask("drill", "pg-test") == exitcodes.OK
     assert steps(world) == ["look", "canary", "flush", "side", "canary", "remove"]
-    metric = drills.FOLDER / "drill-pg-test.prom"
-    assert 'pigsty_drill_success{cls="pg-test"} 1\n' in metric.read_text()
+    metric = drills.FOLDER / "pigsty_drill_pg-test.prom"
+    assert 'pigsty_drill_success{cluster="pg-test"} 1\n' in metric.read_text()
     world.lost_row = True
     assert ask("drill", "pg-test") == exitcodes.FAILED
     assert world.calls[-1][0] == "remove"
-    assert 'pigsty_drill_success{cls="pg-test"} 0\n' in metric.read_text()
+    assert 'pigsty_drill_success{cluster="pg-test"} 0\n' in metric.read_text()
 
 
 def test_a_drill_that_fails_tidies_up(world: World) -> None:
