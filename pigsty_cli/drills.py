@@ -6,8 +6,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-#: In the format that node_exporter reads from text files.
-FOLDER = Path("/var/lib/pigsty/metrics")
+from pigsty.render.exporters import TEXTFILES
+
+#: Where the node exporter of this machine looks for text files.
+FOLDER = Path(TEXTFILES)
 _HELP = {
     "success": "Whether the last drill of the cluster brought its row back.",
     "timestamp_seconds": "When the last drill ended.",
@@ -32,8 +34,9 @@ def note(cluster: str, seconds: float, *, proven: bool) -> None:
     for name, value in values.items():
         lines.append(f"# HELP pigsty_drill_{name} {_HELP[name]}")
         lines.append(f"# TYPE pigsty_drill_{name} gauge")
-        lines.append(f'pigsty_drill_{name}{{cls="{cluster}"}} {value}')
-    path = FOLDER / f"drill-{cluster}.prom"
+        # Prometheus puts this machine's own `cls` on what it reads here.
+        lines.append(f'pigsty_drill_{name}{{cluster="{cluster}"}} {value}')
+    path = FOLDER / f"pigsty_drill_{cluster}.prom"
     new = path.with_suffix(".new")
     # The exit code tells too: a full disk must not hide how the drill itself ended.
     with suppress(OSError):

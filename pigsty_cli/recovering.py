@@ -33,6 +33,10 @@ class Recovery(Restore):
     to: access.Access
     dead: bool
 
+    def committed(self) -> float | None:
+        """Return when the transaction committed, if there is a leader that could know."""
+        return None if self.dead else super().committed()
+
     def run(self, backup: backups.Backup, step: str = STEPS[0]) -> Row:
         """Bring the cluster back to the point.
 

@@ -46,10 +46,26 @@ class Restore:
         foreign = bool(self.source)
         found = self.call(self.host, "pigsty_pgbackrest.look", "backup.info", source=foreign)
         repository = backups.parse(found["info"], self.source or self.cluster.name)
+        at = self.committed()
         try:
-            return backups.choose(repository, self.target, found["now"], label), found["now"]
+            return backups.choose(repository, self.target, found["now"], label, at), found["now"]
         except backups.TargetError as error:
             raise Refused(f"{error}: nothing was touched") from error
+
+    def committed(self) -> float | None:
+        """Return when the transaction that is the point committed, where the leader can tell.
+
+        Raises:
+            Refused: there was no such transaction.
+        """
+        if self.target.kind != "xid" or self.source:
+            return None
+        xid = self.target.value
+        found = self.call(self.host, "pigsty_restore.committed", "sql.statement", xid=xid)
+        if found["problem"]:
+            raise Refused(f"{found['problem']}: nothing was touched")
+        at: float | None = found["at"]
+        return at
 
     def call(self, host: str, function: str, deadline: str, what: str = "", **words: Any) -> Row:
         """Call a function on a minion; with ``what`` in sight."""

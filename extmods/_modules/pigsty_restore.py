@@ -21,7 +21,7 @@ from pigsty.errors import ClientError, PigstyError
 from pigsty.render import restore
 from pigsty.render.pgbackrest import GROUP
 from pigsty.sql import session
-from pigsty.sql.window import measure as window_of
+from pigsty.sql import window as measuring
 
 __virtualname__ = "pigsty_restore"
 
@@ -104,7 +104,31 @@ def window(target: dict[str, Any], backup: dict[str, Any]) -> dict[str, Any]:
     server = session.Server(params["pg_localhost"], int(params["pg_port"]), params["pg_dbsu"])
     try:
         with server.impersonated(), server.connect("postgres") as connection:
-            return dataclasses.asdict(window_of(connection, backups.Target(**target), backup))
+            found = measuring.measure(connection, backups.Target(**target), backup)
+    except (psycopg.Error, ClientError) as err:
+        raise CommandExecutionError(str(err)) from err
+    return dataclasses.asdict(found)
+
+
+def committed(xid: str) -> dict[str, Any]:
+    """Return when a transaction committed, as the live leader remembers it.
+
+    Args:
+        xid: its number.
+
+    Returns:
+        ``at`` (seconds since 1970, None where the leader doesn't know), ``problem`` (why there can
+        be no restore to it, "" if there can).
+
+    CLI Example: called by `pigsty pgsql restore` and `pitr`.
+    """
+    params = _spec()["params"]
+    server = session.Server(params["pg_localhost"], int(params["pg_port"]), params["pg_dbsu"])
+    try:
+        with server.impersonated(), server.connect("postgres") as connection:
+            return {"at": measuring.committed(connection, xid), "problem": ""}
+    except backups.TargetError as err:
+        return {"at": None, "problem": str(err)}
     except (psycopg.Error, ClientError) as err:
         raise CommandExecutionError(str(err)) from err
 

@@ -19,6 +19,7 @@ def objects(name: str) -> dict[str, Any]:
 
     It acts on the live leader; on every other member it says who leads, and does nothing. What
     can't be done for one object is told and fails the state; the others are done all the same.
+    What is no failure and should be known all the same is a warning, as those are printed.
 
     Args:
         name: the cluster, for the comment.
@@ -45,7 +46,9 @@ def objects(name: str) -> dict[str, Any]:
         ret["result"] = False
         lines[0] += f", {len(found['failures'])} failed"
         lines += [f"{subject}: {reason}" for subject, reason in found["failures"].items()]
-    ret["comment"] = "\n".join([*lines, *found["notes"]])
+    ret["comment"] = "\n".join(lines)
+    if found["notes"]:
+        ret["warnings"] = found["notes"]
     return ret
 
 

@@ -222,7 +222,13 @@ def target(text: str) -> Target:
     return found
 
 
-def choose(repository: Repository, wanted: Target, now: float, label: str = "") -> Backup:
+def choose(
+    repository: Repository,
+    wanted: Target,
+    now: float,
+    label: str = "",
+    committed: float | None = None,
+) -> Backup:
     """Return the backup from which a point is restored.
 
     Args:
@@ -230,10 +236,12 @@ def choose(repository: Repository, wanted: Target, now: float, label: str = "") 
         wanted: the point.
         now: seconds since 1970, by the clock of the member that leads.
         label: a backup that a person chose.
+        committed: when the transaction that is the point committed, in seconds since 1970, if the
+            server knows.
 
     Returns:
-        The newest one that ended before the point. Where that can't be told (a transaction's
-        number, a name) it is the oldest one: any later one could lie behind the point.
+        The newest one that ended before the point. Where that can't be told (a name, a transaction
+        that nobody remembers) it is the oldest one: any later one could lie behind the point.
 
     Raises:
         TargetError: there is no backup, or the point lies before the first or in the future.
@@ -247,9 +255,17 @@ def choose(repository: Repository, wanted: Target, now: float, label: str = "") 
         raise TargetError(f"there is no backup to restore from ({repository.message})")
     if wanted.kind in ("latest", "immediate"):
         return usable[-1]
-    if wanted.kind in ("xid", "name"):
-        return usable[0]
     first = usable[0]
+    if wanted.kind == "xid" and committed is not None:
+        fitting = [backup for backup in usable if backup.end < committed]
+        if not fitting:
+            raise TargetError(
+                f"transaction {wanted.value} committed at {moment(committed)}, before the end of "
+                f"the first backup ({moment(first.end)})"
+            )
+        return fitting[-1]
+    if wanted.kind in ("xid", "name"):
+        return first
     if wanted.kind == "lsn":
         fitting = [b for b in usable if position(b.lsn_end) <= position(wanted.value)]
         if not fitting:

@@ -105,7 +105,7 @@ def drill(cluster: str, inventory: str | None, output: str) -> None:
     A row is written on the leader (table monitor.canary of database postgres) and archived; then
     the newest backup is restored with all WAL after it, opened, and must hold that very row. The
     copy is deleted in any case. The exit code tells: for cron. For alerts, the outcome stands in
-    /var/lib/pigsty/metrics/drill-CLUSTER.prom.
+    /var/lib/prometheus/node-exporter/pigsty_drill_CLUSTER.prom.
 
     Effect: one row; space and time for a copy on the leader's machine.
 

@@ -1,15 +1,28 @@
-"""Certificates get replaced while clients write; none of them notices."""
+"""Certificates, their CA and passwords get replaced while clients write; none of them notices."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
+from edit import Inventory
 from expect import Cluster, Dsn, Writer, eventually
+
+from pigsty import pki
+
+#: Passwords of the system's users that the sandbox declares, and that shall be derived.
+DECLARED = (
+    "patroni_password",
+    "pg_admin_password",
+    "pg_monitor_password",
+    "pg_replication_password",
+)
+PKI = "/etc/pigsty/pki"
 
 Report = Callable[[str, float, str], None]
 
@@ -91,16 +104,55 @@ def _serials(admin: Any, *targets: str) -> dict[str, str]:
     return {f"{row['host']}/{row['role']}": row["serial"] for row in rows}
 
 
-def test_new_certificates_are_shown_by_all_daemons(
+def test_a_leader_gets_a_new_certificate_and_its_daemons_show_it(
+    admin: Any, turned: Cluster, clients: Callable[[str], Any]
+) -> None:
+    leader = turned.leader()["host"]
+    before = _serials(admin, turned.name)
+    with clients("certificate of the leader"):
+        admin.pigsty("cert", "rotate", leader, "-m", "pgsql", "--yes")
+    after = _serials(admin, turned.name)
+    assert {name for name in before if before[name] != after[name]} == {f"{leader}/pgsql"}
+    assert _unchanged(admin, turned.name)
+
+
+def test_the_ca_is_replaced_by_a_pair_of_our_own(
     admin: Any, turned: Cluster, clients: Callable[[str], Any]
 ) -> None:
     before = _serials(admin)
-    with clients("certificates of pg-test and etcd"):
-        admin.pigsty("cert", "rotate", "pg-test", "etcd", "-m", "pgsql,etcd", "--yes")
+    key, certificate = pki.create_ca(f"sandbox {time.time():.0f}", 30, datetime.now(UTC))
+    for name, text in (("ca.next.key", key), ("ca.next.crt", certificate)):
+        command = ["install", "-m", "600", "/dev/stdin", f"{PKI}/{name}"]
+        assert admin.run(command, stdin=text.decode())[0] == 0
+    # The clients trust it in time, as its certificate is there.
+    with clients("another CA"):
+        done = admin.pigsty("cert", "rotate", "--ca", "--yes")
+    assert done["done"] == ["trust", "sign", "reissue", "drop"]
     after = _serials(admin)
-    kept = {name for name in before if before[name] == after[name]}
-    assert kept == {"10.10.10.10/infra"}
-    assert _unchanged(admin, "pg-test")
+    assert [name for name in before if before[name] == after[name]] == []
+    code, kept, _err = admin.run(["sh", "-c", f"cd {PKI} && ls ca.* && cat ca.crt"])
+    assert code == 0 and kept.split()[:2] == ["ca.crt", "ca.key"]
+    assert certificate.decode() in kept
+    assert admin.pigsty("cert", "rotate", "--ca", "--test")["next"] == "begin"
+    assert _unchanged(admin)
+
+
+def test_passwords_of_the_system_are_derived_and_derived_anew(
+    admin: Any, turned: Cluster, inventory: Inventory, clients: Callable[[str], Any]
+) -> None:
+    def forget(document: dict[str, Any]) -> None:
+        for name in DECLARED:
+            del document["all"]["vars"][name]
+
+    inventory.edit(forget)
+    with clients("passwords by an edit"):
+        changed = inventory.apply(turned.name)
+    assert all(changed.values())
+    with clients("passwords by a command"):
+        rotated = admin.pigsty("password", "rotate", "--all", "-c", turned.name, "--yes")
+    generations = {row["name"]: row["generation"] for row in rotated}
+    assert set(generations) == {*DECLARED, "pg_etcd_password"}
+    assert inventory.unchanged(turned.name)
 
 
 def _unchanged(admin: Any, *words: str) -> bool:

@@ -153,7 +153,8 @@ ALERTS: dict[str, list[Series]] = {
     "PgBackupFailed": [
         (f'pgbackrest_backup_last_error_status{{{I1},backup_type="full"}}', 1, 0),
     ],
-    "PgDrillFailed": [(f"pigsty_drill_success{{{I1}}}", 0, 1)],
+    # The drill of a cluster is told by the node exporter of the admin node.
+    "PgDrillFailed": [('pigsty_drill_success{cls="infra",cluster="pg-test"}', 0, 1)],
     # infra.yml
     "InfraDown": [(_up("prometheus", "infra"), 0, 1)],
     "AgentDown": [(_up("pgbackrest", "pgsql"), 0, 1)],

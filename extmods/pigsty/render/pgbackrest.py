@@ -26,6 +26,11 @@ LOCAL = frozenset(("posix", "cifs"))
 QUEUE = "4GiB"
 #: Seconds for one WAL segment out of a shared repository.
 _PATIENCE = 10
+#: Before a server stops, it tries three times to archive what it has left. With pgBackRest's own
+#: minute a repository that is silent would hold each of them up, and a switchover's old leader
+#: would be away for three. The background process goes on beyond `archive-timeout`: a slow
+#: repository loses nothing. `io-timeout` is how soon that process notices a repository's return.
+_ARCHIVING = {"archive-timeout": 10, "io-timeout": 10}
 #: Of a crontab's line before the command: minute, hour, day, month, weekday.
 _FIELDS = 5
 _BOOLEANS = {"true": "y", "false": "n"}
@@ -103,7 +108,8 @@ def configuration(spec: Mapping[str, Any], cpu: int) -> str:
     }
     lines = _section("global", common)
     for command, count in processes(cpu).items():
-        lines += ["", *_section(f"global:{command}", {"process-max": count})]
+        more = _ARCHIVING if command == "archive-push" else {}
+        lines += ["", *_section(f"global:{command}", {"process-max": count, **more})]
     return text(*lines, "", *_section(backup["stanza"], stanza))
 
 

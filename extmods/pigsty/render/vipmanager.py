@@ -63,8 +63,9 @@ def _conf(vip: Mapping[str, Any], interface: str) -> str:
 def _unit(vip: Mapping[str, Any], interface: str) -> str:
     """Return the addition to vip-manager's unit.
 
-    The program gives the address up at an interrupt only. However else it ends, the machine must
-    not keep the address: nobody would take it away when another member leads.
+    However the program ends, the machine must not keep the address: nobody would take it away when
+    another member leads. So systemd removes it. The program itself would at an interrupt only, and
+    version 3.0.0 may hang then; SIGTERM, systemd's own choice, ends it at once.
     """
     return text(
         "[Unit]",
@@ -75,7 +76,6 @@ def _unit(vip: Mapping[str, Any], interface: str) -> str:
         f"ExecStopPost=-/usr/sbin/ip address del {vip['address']}/{vip['length']} dev {interface}",
         # The only authorities that it believes that it talks to Patroni.
         f"Environment=SSL_CERT_FILE={vip['authorities']}",
-        "KillSignal=SIGINT",
         "TimeoutStopSec=5",
         "Restart=always",
         "RestartSec=1",

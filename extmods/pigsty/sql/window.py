@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
-from pigsty.backups import Target
+from pigsty.backups import Target, TargetError
 from pigsty.pitr import Loss
 
 #: Transactions that are looked at in one query, and in all: a preview shall take a second.
@@ -53,6 +54,25 @@ def measure(
         at = _commit_time(connection, target.value)
         return _since(connection, at) if at else Loss()
     return Loss()
+
+
+def committed(connection: psycopg.Connection[tuple[object, ...]], xid: str) -> float | None:
+    """Return when a transaction committed, in seconds since 1970; None where nobody knows.
+
+    Args:
+        connection: to the leader, as its superuser.
+        xid: its number.
+
+    Raises:
+        TargetError: there has been no such transaction yet.
+    """
+    row = connection.execute(
+        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::numeric <= %s::numeric", (xid,)
+    ).fetchone()
+    if row and row[0]:
+        raise TargetError(f"there has been no transaction {xid} yet")
+    at = _commit_time(connection, xid)
+    return datetime.fromisoformat(at).timestamp() if at else None
 
 
 def _since(

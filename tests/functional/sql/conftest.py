@@ -145,6 +145,37 @@ def instance(pristine):
     shutil.rmtree(folder)
 
 
+@dataclass(frozen=True)
+class SmallDisk:
+    """A file system that the server may write to, too small for a database at first."""
+
+    folder: Path
+
+    def grow(self) -> None:
+        """Make room for some databases."""
+        command = ["mount", "-o", "remount,size=256m", self.folder]
+        subprocess.run(command, check=True)
+
+    def used(self) -> float:
+        """Return how much of it is in use, in MiB."""
+        found = os.statvfs(self.folder)
+        return (found.f_blocks - found.f_bfree) * found.f_frsize / 2**20
+
+
+@pytest.fixture
+def small_disk():
+    """A disk of 2 MiB for a tablespace."""
+    if not ROOT:
+        pytest.skip("only root can mount a small disk")
+    folder = _folder()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    user = pwd.getpwnam(DBSU)
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "--lazy", folder], check=True)
+    folder.rmdir()
+
+
 @pytest.fixture
 def standby(instance):
     """A server that follows ``instance``."""

@@ -127,6 +127,24 @@ def test_server_that_goes_away_in_between(instance, inventory, run, monkeypatch)
     instance.start()
 
 
+def test_a_full_disk_costs_one_database(instance, inventory, run, small_disk):
+    instance.query(f"CREATE TABLESPACE small LOCATION '{small_disk.folder}'")
+    # With the other strategy PostgreSQL itself notices only when it writes what it has in memory.
+    big = {"name": "big", "tablespace": "small", "strategy": "file_copy"}
+    inventory["pg_databases"] += [big, {"name": "fine"}]
+    done = run()
+    assert set(done.failures) == {"database big"}
+    assert "No space left on device" in done.failures["database big"]
+    assert "database fine" in done.changes
+    # Nothing half done: neither a row nor a file of it.
+    assert instance.query("SELECT 1 FROM pg_database WHERE datname = 'big'") == []
+    assert small_disk.used() < 1
+    small_disk.grow()
+    done = run()
+    assert (done.failures, set(done.changes)) == ({}, {"database big"})
+    assert run().changes == {}
+
+
 def test_two_runs_do_not_interleave(instance, run, monkeypatch):
     short = {**deadlines.DEADLINES, "sql.turn": 0.3}
     monkeypatch.setattr(deadlines, "DEADLINES", short)

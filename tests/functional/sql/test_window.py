@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from pigsty.backups import Target
+from pigsty.backups import Target, TargetError
 from pigsty.sql import window
 
 BACKUP = {"stop": "2026-01-01 00:00:00+00", "lsn_stop": "0/0"}
@@ -72,3 +72,20 @@ def test_without_times_of_commits_the_rest_is_told(instance):
     with instance.server.impersonated(), closing(instance.server.connect("postgres")) as connection:
         found = window.measure(connection, Target("immediate"), BACKUP)
     assert (found.transactions, found.wal > 0, found.seconds > 0) == (None, True, True)
+
+
+def test_a_transactions_time_is_known_and_one_that_never_was_is_refused(instance, measure):
+    commit(instance, 1)
+    ((xid, before),) = instance.query(
+        "SELECT xmin::text, extract(epoch FROM clock_timestamp())::float8 FROM t"
+    )
+    with (
+        instance.server.impersonated(),
+        closing(instance.server.connect("postgres")) as connection,
+    ):
+        assert 0 <= before - window.committed(connection, xid) < 60
+        # Too old to be remembered.
+        assert window.committed(connection, "3") is None
+        for never in ("99999", "18446744073709551999"):
+            with pytest.raises(TargetError, match=f"no transaction {never} yet"):
+                window.committed(connection, never)

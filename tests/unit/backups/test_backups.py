@@ -159,6 +159,20 @@ def test_a_point_outside_the_window_is_refused(text, said):
         backups.choose(REPOSITORY, backups.target(text), NOW)
 
 
+@pytest.mark.parametrize(
+    ("hours", "label"), [(1, "full0"), (2, "full0"), (2.1, "incr2"), (None, "full0")]
+)
+def test_a_transaction_whose_time_is_known_is_such_a_point(hours, label):
+    known = None if hours is None else NOON + hours * HOUR
+    assert backups.choose(REPOSITORY, Target("xid", "7"), NOW, committed=known).label == label
+
+
+@pytest.mark.parametrize("label", ["", "full0"])
+def test_a_transaction_before_the_first_backup_is_refused(label):
+    with pytest.raises(TargetError, match="transaction 7 committed at 2026-03-01 12:00:00"):
+        backups.choose(REPOSITORY, Target("xid", "7"), NOW, label, NOON)
+
+
 def test_without_a_backup_nothing_is_restored():
     with pytest.raises(TargetError, match="no backup"):
         backups.choose(backups.parse([], "pg"), backups.target("latest"), NOW)

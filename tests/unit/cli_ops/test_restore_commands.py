@@ -48,6 +48,7 @@ class World:
         self.lost_row = False
         self.silent: set[str] = set()
         self.stanza = "pg-test"
+        self.fate: dict[str, Any] = {"at": None, "problem": ""}
 
     def call(self, _bus: Any, host: str, function: str, words: Any = None, **_: Any) -> Any:
         name = function.partition(".")[2]
@@ -70,6 +71,8 @@ class World:
             return {"info": [answer], "now": STOP + 3600, "role": "primary"}
         if name == "canary":
             return {"written": "now" if words.get("write") or not self.lost_row else "before"}
+        if name == "committed":
+            return self.fate
         if name == "flush":
             return {"wal": "0000000A0000000000000003"}
         return {"removed": None, "timeline": 2, "lsn": "0/3", "last_commit": None, "port": 1}
@@ -163,6 +166,26 @@ def test_in_place_step_by_step(world: World, capsys: Any) -> None:
     assert world.words["backup"] == {"kind": "full"}
     assert "0:01:30, 7 transactions, about 16 MiB of WAL" in capsys.readouterr().err
     assert attempts.read("pg-test") is None
+
+
+@pytest.mark.parametrize(
+    ("fate", "said"),
+    [
+        ({"at": STOP, "problem": ""}, "before the end of the first backup"),
+        ({"at": None, "problem": "there has been no transaction 77 yet"}, "no transaction 77 yet"),
+    ],
+)
+def test_a_transaction_that_cant_be_reached_is_refused_before_anything_is_touched(
+    world: World, capsys: Any, fate: dict[str, Any], said: str
+) -> None:
+    world.fate = fate
+    for command in (("pitr", "pg-test", "--yes"), ("restore", "pg-test", "--side", "5440")):
+        assert ask(*command, "--to", "xid:77") == exitcodes.REFUSED
+        err = capsys.readouterr().err
+        assert (said in err, "nothing was touched" in err) == (True, True)
+    assert set(steps(world)) == {"look", "committed"}
+    world.fate = {"at": STOP + 1, "problem": ""}
+    assert ask("restore", "pg-test", "--side", "5440", "--to", "xid:77") == exitcodes.OK
 
 
 def test_the_backups_own_timeline_needs_no_history(
@@ -378,12 +401,12 @@ def test_another_cluster_comes_beside_and_never_in_place(world: World, tmp_path:
 def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
     assert ask("drill", "pg-test") == exitcodes.OK
     assert steps(world) == ["look", "canary", "flush", "side", "canary", "remove"]
-    metric = drills.FOLDER / "drill-pg-test.prom"
-    assert 'pigsty_drill_success{cls="pg-test"} 1\n' in metric.read_text()
+    metric = drills.FOLDER / "pigsty_drill_pg-test.prom"
+    assert 'pigsty_drill_success{cluster="pg-test"} 1\n' in metric.read_text()
     world.lost_row = True
     assert ask("drill", "pg-test") == exitcodes.FAILED
     assert world.calls[-1][0] == "remove"
-    assert 'pigsty_drill_success{cls="pg-test"} 0\n' in metric.read_text()
+    assert 'pigsty_drill_success{cluster="pg-test"} 0\n' in metric.read_text()
 
 
 def test_a_drill_that_fails_tidies_up(world: World) -> None:

@@ -54,6 +54,15 @@ def test_a_repositorys_keys_become_options(pillar):
     assert found["repo1-bundle"] == "y"
 
 
+def test_a_silent_repository_holds_a_stopping_server_up_for_seconds_only(pillar):
+    found = options_of(pillar(pgbackrest_method="far", pgbackrest_repo={"far": S3}))
+    own = found["global:archive-push"]
+    assert int(own["archive-timeout"]) <= 10
+    assert int(own["io-timeout"]) <= 10
+    # A check or a backup waits for its WAL as long as pgBackRest finds right.
+    assert not {"archive-timeout", "io-timeout"} & set(found["global"])
+
+
 def test_undeclared_secrets_are_derived_and_differ_between_clusters(pillar):
     changes = {"pgbackrest_method": "far", "pgbackrest_repo": {"far": S3}}
     first = pillar(**changes)["backup"]["options"]

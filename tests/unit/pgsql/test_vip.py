@@ -56,7 +56,7 @@ def test_nothing_of_it_is_secret(files):
 def test_however_the_program_ends_the_address_goes(files):
     rows = files()[UNIT].splitlines()
     # It listens to nothing else.
-    assert "KillSignal=SIGINT" in rows
+    assert not any(row.startswith("KillSignal=") for row in rows), "at SIGINT it may hang"
     assert "ExecStopPost=-/usr/sbin/ip address del 10.1.1.3/24 dev eth1" in rows
     assert "Restart=always" in rows and "StartLimitIntervalSec=0" in rows
 

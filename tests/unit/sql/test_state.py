@@ -111,7 +111,7 @@ def test_failure_of_one_object_fails_the_state_and_keeps_the_changes(member, tes
     assert ret["changes"] == CHANGES
     assert "1 failed" in ret["comment"]
     assert "database x: no such owner" in ret["comment"]
-    assert "a note" in ret["comment"]
+    assert ret["warnings"] == ["a note"], "a person sees warnings, and no comment"
 
 
 def test_replica_says_who_leads(member):
