@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pigsty.metrics import NAMES
 from pigsty.render.daemon import Daemon, command, drop_in
 from pigsty.render.files import BANNER, File
 from pigsty.render.targets import FOLDER, JOBS, PORTAL, PROMETHEUS_PORT
@@ -152,7 +153,14 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         }
     elif job == "infra":
         found["tls_config"] = {"ca_file": CA}
-    if job in ("node", "pgsql", "pgrds"):
+    elif job == "salt":
+        found |= {
+            # The one machine whose word about others is taken.
+            "honor_labels": True,
+            "params": {"collect[]": ["textfile"]},
+            "metric_relabel_configs": [_about_others("keep")],
+        }
+    if job in ("node", "pgsql", "pgrds", "salt"):
         found["metrics_path"] = spec["path"]
         # HAProxy and Patroni always publish under one path.
         found["relabel_configs"] = [
@@ -170,9 +178,15 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
                 "source_labels": ["__name__"],
                 "regex": f"(node|process|go|pigsty|promhttp|haproxy_process)_.*|{_HAPROXY}",
                 "action": "keep",
-            }
+            },
+            _about_others("drop"),
         ]
     return found
+
+
+def _about_others(action: str) -> dict[str, Any]:
+    """Return the rule for what the admin node knows of others (:mod:`pigsty.metrics`)."""
+    return {"source_labels": ["__name__"], "regex": "|".join(NAMES), "action": action}
 
 
 def _prometheus(unit: str, spec: Mapping[str, Any], rules: Mapping[str, str]) -> Daemon:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pigsty.metrics import DRIFT
 from pigsty.render import prometheus
 from pigsty.render.files import BANNER
 from pigsty.render.targets import JOBS
@@ -85,3 +86,15 @@ def test_our_rules_come_with_the_pillar_of_infra_nodes_only(deployment, compiled
         found = spec(compiled, made, ip)["rules"]
         assert sorted(found) == ["pigsty-infra.yml", "pigsty-node.yml", "pigsty-pgsql.yml"]
     assert "infra" not in compiled(made, "10.1.1.2")
+
+
+def test_only_the_admin_node_is_believed_about_others(deployment, compiled):
+    config = read(prometheus.config(spec(compiled, deployment())))
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert [name for name, job in jobs.items() if job.get("honor_labels")] == ["salt"]
+    assert jobs["salt"]["params"] == {"collect[]": ["textfile"]}
+    (kept,) = jobs["salt"]["metric_relabel_configs"]
+    dropped = jobs["node"]["metric_relabel_configs"][-1]
+    assert (kept["action"], dropped["action"]) == ("keep", "drop")
+    assert kept["regex"] == dropped["regex"]
+    assert {"pigsty_minion_connected", DRIFT} <= set(kept["regex"].split("|"))
