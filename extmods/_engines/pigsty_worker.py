@@ -11,6 +11,7 @@ Configuration of the master::
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import salt.client
@@ -18,7 +19,7 @@ import salt.exceptions
 import salt.utils.event
 
 from pigsty import alive, events, returns, service, turns, validate
-from pigsty.clients import minions
+from pigsty.clients import minions, prometheus
 from pigsty.clients.stores import Access
 from pigsty.clients.textfile import LogCount, Publisher
 from pigsty.errors import ClientError
@@ -71,11 +72,12 @@ class Actor:
         self._inventory, self._access = inventory, access
 
     def truth(self, kind, subject):
-        """Return the truth about one subject: a cluster's keys are read only for a cluster."""
+        """Return the truth about one subject: keys and alerts only where it is about them."""
         topology = validate.usable(self._inventory)
         cluster = topology.pg_clusters.get(subject)
         views = self._access.of(topology, [cluster]) if cluster else {}
-        return self._truth(topology, views)
+        alerts = prometheus.firing() if kind.startswith("alert.") else ()
+        return replace(self._truth(topology, views), alerts=alerts)
 
     def whole(self):
         """Return the truth about everything."""
