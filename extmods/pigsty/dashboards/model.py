@@ -172,7 +172,8 @@ class Panel:
 
     def links(self) -> Iterator[Link]:
         """Yield every way out of it."""
-        for part in (self, *self.keys, *self.columns):
+        parts: tuple[Panel | Key | Column, ...] = (self, *self.keys, *self.columns)
+        for part in parts:
             if part.link is not None:
                 yield part.link
 

@@ -34,7 +34,7 @@ PAGE = Dashboard(
                     "Archived",
                     "seconds",
                     f"min (pg:ins:archive_lag{{{_C}}})",
-                    meaning="Since a segment of the log last reached it. Quiet clusters write none.",
+                    meaning="Since a segment last reached it. Quiet clusters write none.",
                     empty="Nothing was archived yet.",
                 ),
                 stat(

@@ -93,7 +93,7 @@ PAGE = Dashboard(
                         "Down so far", f"haproxy_server_downtime_seconds_total{{{_P}}}", "seconds"
                     ),
                     height=7,
-                    meaning="A member is up in services that its role fits, and down in the others.",
+                    meaning="A member is up in services that its role fits, down in the others.",
                 ),
             ),
         ),
