@@ -21,7 +21,7 @@ from pathlib import Path
 
 import salt.utils.event
 
-from pigsty import events, topology
+from pigsty import alive, events, topology
 from pigsty.clients.stores import Access, names
 from pigsty.pillar.etcd import watched
 from pigsty.watcher import Watcher
@@ -54,5 +54,6 @@ def start(inventory, key, pki):
             open_store=lambda: access.store(topology.load(inventory)),
             namespace=watched(topology.load(inventory)),
             emit=emit,
+            took=lambda: alive.sign("dcs"),
         )
         watcher.run(threading.Event())

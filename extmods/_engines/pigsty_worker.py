@@ -11,14 +11,17 @@ Configuration of the master::
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import salt.client
 import salt.exceptions
+import salt.utils.event
 
-from pigsty import returns, service, turns, validate
-from pigsty.clients import minions
+from pigsty import alive, events, returns, service, turns, validate
+from pigsty.clients import minions, prometheus
 from pigsty.clients.stores import Access
+from pigsty.clients.textfile import LogCount, Publisher
 from pigsty.errors import ClientError
 from pigsty.journal import Journal
 from pigsty.react import HIGHSTATE, Truth
@@ -40,7 +43,26 @@ def start(inventory, key, pki):
         pki: folder of the CA.
     """
     actor = Actor(inventory, Access(Path(key), Path(pki)))
-    service.serve(Journal, actor, actor.whole, time.time, threading.Event())
+    keys = Path(__opts__["pki_dir"], "minions")
+    log = LogCount(Path(__opts__["log_file"]))
+    publisher = Publisher(inventory, int(__opts__["publish_port"]), keys, log)
+    with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
+        tell = _Teller(publisher, lambda: bus.fire_event({}, events.tag("beat")))
+        service.serve(Journal, actor, actor.whole, time.time, threading.Event(), tell)
+
+
+class _Teller:
+    """Shows that the worker lives, has the way to it tried out, and writes the metrics."""
+
+    def __init__(self, publisher, beat):
+        self._publisher, self._beat, self._next = publisher, beat, 0.0
+
+    def __call__(self, journal, now):
+        alive.sign("worker")
+        if now >= self._next:
+            self._next = now + alive.BEAT
+            self._beat()
+        self._publisher.publish(journal, now)
 
 
 class Actor:
@@ -50,11 +72,12 @@ class Actor:
         self._inventory, self._access = inventory, access
 
     def truth(self, kind, subject):
-        """Return the truth about one subject: a cluster's keys are read only for a cluster."""
+        """Return the truth about one subject: keys and alerts only where it is about them."""
         topology = validate.usable(self._inventory)
         cluster = topology.pg_clusters.get(subject)
         views = self._access.of(topology, [cluster]) if cluster else {}
-        return self._truth(topology, views)
+        alerts = prometheus.firing() if kind.startswith("alert.") else ()
+        return replace(self._truth(topology, views), alerts=alerts)
 
     def whole(self):
         """Return the truth about everything."""

@@ -3,7 +3,7 @@
 It is what every reactor calls, so it does nothing but look at the event's form and store it.
 """
 
-from pigsty import events, react
+from pigsty import alive, events, react
 from pigsty.journal import Journal, now
 
 __virtualname__ = "pigsty_react"
@@ -37,3 +37,11 @@ def hint(tag, data):
         return journal.note(found, now(), refused, DELAY.get(found.kind, 0.0))
     finally:
         journal.close()
+
+
+def beat():
+    """Show that what is on the bus comes as far as here.
+
+    CLI Example: called by ``reactors/beat.sls``.
+    """
+    alive.sign("reactor")

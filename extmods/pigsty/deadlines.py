@@ -109,6 +109,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # Prometheus reads its log of some days at its start; one request to it is local.
         "monitoring.ready": 120.0,
         "monitoring.request": 5.0,
+        # Alertmanager sends a message at once, over the loopback.
+        "alerts.message": 5.0,
         # apt-get, while it downloads the closure of all packages.
         "repo.apt": 1800.0,
         # One call of etcd's API: it answers from memory, and writes in milliseconds.

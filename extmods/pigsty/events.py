@@ -24,6 +24,7 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "inventory.changed": "pigsty/inventory/changed",
         "alert.firing": "pigsty/alert/{name}/firing",
         "alert.resolved": "pigsty/alert/{name}/resolved",
+        "beat": "pigsty/beat",
         "drift": "pigsty/drift/{id}",
         "apply.begin": "pigsty/apply/node/begin",
         "apply.step": "pigsty/apply/node/step",

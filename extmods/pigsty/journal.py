@@ -23,6 +23,7 @@ from typing import Any, Literal
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
+from pigsty.metrics import WINDOW, Ended, Tally
 
 PATH = Path("/var/lib/pigsty/journal.db")
 #: Entries older than so many seconds are forgotten (90 days), and the oldest beyond so many.
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS reaction (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_queued ON reaction (kind, subject) WHERE state = 'queued';
 CREATE INDEX IF NOT EXISTS waiting ON reaction (due) WHERE state IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS reaction_ended ON reaction (ended);
 CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,
@@ -318,6 +320,36 @@ class Journal:
             "SELECT * FROM reaction WHERE state IN ('queued', 'running') ORDER BY id"
         ).fetchall()
         return [_reaction(row) for row in rows]
+
+    def tally(self, now: float) -> Tally:
+        """Return how many reactions wait, run and ended, for the metrics.
+
+        Args:
+            now: seconds since 1970.
+        """
+        rows = self._db.execute(
+            "SELECT state, count(*) AS count, min(due) AS due FROM reaction"
+            " WHERE state IN ('queued', 'running') GROUP BY state"
+        ).fetchall()
+        due = next((row["due"] for row in rows if row["state"] == "queued"), now)
+        ended = self._db.execute(
+            "SELECT kind, state, count(*) AS count, avg(ended - queued) AS average,"
+            " max(ended - queued) AS longest FROM reaction"
+            " WHERE ended >= ? AND state IN ('done', 'failed') GROUP BY kind, state",
+            (now - WINDOW,),
+        ).fetchall()
+        refused = self._db.execute(
+            "SELECT count(*) AS count FROM event WHERE at >= ? AND refused <> ''", (now - WINDOW,)
+        ).fetchone()
+        return Tally(
+            open={row["state"]: row["count"] for row in rows},
+            overdue=max(0.0, now - due),
+            ended={
+                (row["kind"], row["state"]): Ended(row["count"], row["average"], row["longest"])
+                for row in ended
+            },
+            refused=refused["count"],
+        )
 
     def prune(self, now: float) -> None:
         """Forget what is old, and the oldest of what is too much."""

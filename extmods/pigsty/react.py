@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from pigsty import alerting
 from pigsty.topology import PgCluster, PgInstance, Topology
 from pigsty.views import ClusterView
 
@@ -70,12 +71,14 @@ class Truth:
         views: the clusters as the store has them, by their name in the inventory.
         minions: ids of the minions that are connected now.
         deployed: whether the admin node was applied once: before that a person is at work.
+        alerts: what fires now; read for hints about alerts only.
     """
 
     topology: Topology
     views: Mapping[str, ClusterView]
     minions: frozenset[str]
     deployed: bool = True
+    alerts: tuple[alerting.Firing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +180,27 @@ def _node(subject: str, truth: Truth, settled: str | None) -> Decision:
     return _plan("node.join", truth, why, checksum, node=(subject,), peers=peers)
 
 
+def _alert(subject: str, truth: Truth, settled: str | None) -> Decision:
+    found = alerting.judge(subject, truth.alerts, truth.topology)
+    if found.fact is not None and found.fact == settled:
+        return Decision(f"{found.why}, which was dealt with already")
+    steps, absent = [], set[str]()
+    for sls, hosts in sorted(found.states.items()):
+        there = tuple(host for host in hosts if host in truth.minions)
+        absent.update(set(hosts) - set(there))
+        steps += [Step(there, (sls,))] if there else []
+    stages = (tuple(steps),) if steps else ()
+    return Decision(found.why, stages, found.fact, tuple(sorted(absent)))
+
+
 _DECIDERS: Mapping[str, Callable[[str, Truth, str | None], Decision]] = MappingProxyType(
-    {"pgsql.leader": _leader, "pgsql.member": _members, "node.join": _node}
+    {
+        "alert.firing": _alert,
+        "alert.resolved": _alert,
+        "node.join": _node,
+        "pgsql.leader": _leader,
+        "pgsql.member": _members,
+    }
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pigsty import worker
 from pigsty.errors import PigstyError
 from pigsty.journal import Journal
+from pigsty.metrics import INTERVAL
 from pigsty.react import Truth
 from pigsty.worker import Actor, Worker
 
@@ -30,6 +31,7 @@ def serve(
     whole: Callable[[], Truth],
     clock: Callable[[], float],
     stop: threading.Event,
+    tell: Callable[[Journal, float], None] = lambda _journal, _now: None,
 ) -> None:
     """Carry out reactions until told to stop.
 
@@ -39,10 +41,11 @@ def serve(
         whole: reads the truth about all clusters, for the reconcile.
         clock: seconds since 1970.
         stop: ends it; what runs is waited for.
+        tell: is called once per scrape, with the journal and the time, so that others see it live.
     """
     own = journal()
     found = Worker(journal, actor, clock)
-    version, due, again = -1, 0.0, clock() + FIRST
+    version, due, again, news = -1, 0.0, clock() + FIRST, 0.0
     try:
         while not stop.wait(GLANCE):
             now = clock()
@@ -52,6 +55,9 @@ def serve(
                 # What is due but has to wait for another reaction begins when that one is written
                 # down, which is a new version.
                 version, due = seen, max(own.next_due() or math.inf, now + _PATIENCE)
+            if now >= news:
+                news = now + INTERVAL
+                tell(own, now)
             if now >= again:
                 again = now + RECONCILE
                 _reconcile(own, whole, now)

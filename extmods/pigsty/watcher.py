@@ -32,6 +32,7 @@ class Watcher:
         namespace: Patroni's, for example ``/pg/``.
         emit: is told every change, in order.
         clock: monotonic seconds.
+        took: is called whenever everything was read.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Watcher:
         namespace: str,
         emit: Callable[[views.Change], None],
         clock: Callable[[], float] = time.monotonic,
+        took: Callable[[], None] = lambda: None,
     ) -> None:
-        self._open, self._emit, self._clock = open_store, emit, clock
+        self._open, self._emit, self._clock, self._took = open_store, emit, clock, took
         self._prefix = f"/{namespace.strip('/')}/"
         self._known: dict[str, views.ClusterView] | None = None
         self._failures = 0
@@ -83,6 +85,7 @@ class Watcher:
             found = views.remember(self._known, found)
             self._tell(self._known, found)
         self._known = found
+        self._took()
 
     def _follow(self, pairs: Iterable[tuple[str, str | None]]) -> None:
         assert self._known is not None

@@ -2,6 +2,7 @@
 {%- set infra = pillar['pigsty']['infra'] %}
 include:
   - infra.repo
+  - infra.portal
 
 infra-targets:
   pigsty_monitoring.targets: []

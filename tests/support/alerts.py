@@ -180,7 +180,15 @@ ALERTS: dict[str, list[Series]] = {
     "EtcdWalFsyncSlow": _slow("etcd_disk_wal_fsync_duration_seconds"),
     "CertificateExpires": [(f'pigsty_certificate_end{{{I1},role="pgsql"}}', 1e6, 1e8)],
     "ConvergeFailing": [(f"pigsty_converge_failed{{{I1}}}", 2, 0)],
-    "ConvergeDrift": [(f"pigsty_converge_drift{{{I1}}}", 2, 0)],
+    "ConvergeDrift": [(f"pigsty_drift_states{{{I1}}}", 2, 0)],
+    "MinionLost": [(f"pigsty_minion_connected{{{I1}}}", 0, 1)],
+    "ReactionsFailing": [
+        (f'pigsty_reactions_ended{{{I1},kind="pgsql.leader",result="failed"}}', 1, 0),
+    ],
+    "ReactionsStuck": [(f"pigsty_reaction_overdue_seconds{{{I1}}}", 400, 0)],
+    # Promtool's clock begins at zero.
+    "EngineDead": [(f'pigsty_engine_alive_seconds{{{I1},engine="dcs"}}', -1000, 100000)],
+    "BusDropsEvents": [(f"pigsty_bus_dropped_total{{{I1}}}", "+1", "+0")],
 }
 
 

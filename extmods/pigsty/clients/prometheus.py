@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from pigsty import alerting
+from pigsty.alerting import Firing
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
-from pigsty.render.targets import PORTAL
+from pigsty.render.targets import PORTAL, PROMETHEUS_PORT
 
 #: The CA's certificate, as it stands on every node.
 CA = Path("/etc/pki/ca.crt")
@@ -87,3 +89,12 @@ class Prometheus:
         return http.client.HTTPSConnection(
             self.host, self.port, timeout=self.timeout, context=context
         )
+
+
+def firing() -> tuple[Firing, ...]:
+    """Return what fires by the Prometheus of this machine, asked behind the portal.
+
+    Raises:
+        PrometheusError: it doesn't answer.
+    """
+    return alerting.firing(Prometheus("127.0.0.1", PROMETHEUS_PORT, tls=False).alerts())

@@ -45,7 +45,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             "machines": dict(_kept(topology, "machines", lambda: portal.machines(topology))),
         },
         "monitoring": {
-            **monitoring.pillar(node, platform),
+            **monitoring.pillar(topology, node, site, platform),
             "counts": dict(
                 _kept(
                     topology,

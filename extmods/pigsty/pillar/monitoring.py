@@ -4,6 +4,9 @@
     the folder that people know, and where it leads.
 ``prometheus``, ``alertmanager``, ``blackbox``
     ``enabled`` and ``options`` of each; ``data`` of the first, ``port`` of the others.
+``events``
+    ``port`` and ``token`` (a secret) with which Alertmanager reaches the event bus; None elsewhere
+    than on the admin node.
 ``units``
     of each, the name of its package, which is that of its unit and its program.
 ``url``
@@ -25,8 +28,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pigsty import alerting
+from pigsty.pillar.site import Site
 from pigsty.platform import Platform
-from pigsty.topology import Node
+from pigsty.topology import Node, Topology
 
 #: Where people find the monitoring's files; a link to ``infra_data``.
 HOME = "/infra"
@@ -34,11 +39,13 @@ HOME = "/infra"
 RULES = Path(__file__).resolve().parents[3] / "states" / "infra" / "rules"
 
 
-def pillar(node: Node, platform: Platform) -> dict[str, Any]:
+def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> dict[str, Any]:
     """Return the monitoring of an infra node without its targets.
 
     Args:
+        topology: the deployment.
         node: the infra node.
+        site: the deployment's key.
         platform: its operating system.
     """
     values = node.vars
@@ -48,6 +55,9 @@ def pillar(node: Node, platform: Platform) -> dict[str, Any]:
         "alertmanager": _daemon(values, "alertmanager") | {"port": values["alertmanager_port"]},
         "blackbox": _daemon(values, "blackbox") | {"port": values["blackbox_port"]},
         "data": data,
+        "events": {"port": alerting.PORT, "token": events_token(site)}
+        if node.ip == topology.admin_ip
+        else None,
         "home": HOME,
         "look": str(values["prometheus_sd_interval"]),
         "path": str(values["exporter_metrics_path"]),
@@ -59,6 +69,11 @@ def pillar(node: Node, platform: Platform) -> dict[str, Any]:
         "units": dict(platform.modules["infra"]["monitoring"]),
         "url": portal(node),
     }
+
+
+def events_token(site: Site) -> str:
+    """Return what shows the event bus that it is Alertmanager who tells of an alert."""
+    return site.secret("all", "alertmanager_events")
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pigsty.render.files import BANNER, File, text
+from pigsty.render.portal import FOLDER as PAGES
 
 #: The infra node's own certificate, which is also its ticket to etcd and Patroni.
 CERTIFICATE = "/etc/pki/infra.crt"
@@ -16,6 +17,16 @@ EXAMPLE = "/etc/nginx/sites-enabled/default"
 USERS = "/etc/nginx/pigsty.users"
 #: Where nginx says how it is, to its exporter.
 STATUS = "/nginx_status"
+#: What the portal's pages may do: load and ask from here, and nothing that stands in their markup.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    # A newer release is seen at once; what didn't change isn't sent again.
+    "Cache-Control": "no-cache",
+}
 
 
 def files(path: str, site: Mapping[str, Any]) -> list[File]:
@@ -48,7 +59,8 @@ def config(site: Mapping[str, Any]) -> str:
     """
     mode = site["sslmode"]
     servers = [_status(site)]
-    body = ["server_name _;", f"root {site['home']};", *_repository(), *_programs(site)]
+    body = ["server_name _;", f"root {site['home']};", *_repository()]
+    body += [*_programs(site), *_pages(site)]
     ports = _ports(site, " default_server")
     if mode == "enforce":
         # The CA's certificate is what a newcomer needs before HTTPS can be trusted.
@@ -84,6 +96,22 @@ def _programs(site: Mapping[str, Any]) -> list[str]:
         # It asks for its own password.
         lines += _location(f"/haproxy/{name}/", f"http://{address}/", [])
     return lines
+
+
+def _pages(site: Mapping[str, Any]) -> list[str]:
+    """Return the locations of the portal's own pages."""
+    headers = [f'add_header {name} "{value}" always;' for name, value in _HEADERS.items()]
+    found = []
+    for path, more in (
+        ("= /", [f"try_files /{PAGES}/index.html =404;"]),
+        (
+            f"/{PAGES}/",
+            ["gzip on;", "gzip_types text/css application/javascript application/json;"],
+        ),
+    ):
+        lines = [*_guard(site), *headers, *more]
+        found += [f"location {path} {{", *(f"    {line}" for line in lines), "}"]
+    return found
 
 
 def _guard(site: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pigsty import alerting
+from pigsty.metrics import NAMES
 from pigsty.render.daemon import Daemon, command, drop_in
 from pigsty.render.files import BANNER, File
 from pigsty.render.targets import FOLDER, JOBS, PORTAL, PROMETHEUS_PORT
@@ -76,19 +78,23 @@ def config(spec: Mapping[str, Any]) -> str:
     return _yaml(body)
 
 
-def routes_default() -> str:
-    """Return Alertmanager's configuration while nobody wrote one: alerts are shown, not sent."""
+def routes_default(events: Mapping[str, Any] | None) -> str:
+    """Return Alertmanager's configuration while nobody wrote one: no person is told.
+
+    Args:
+        events: how the event bus is reached, None where it isn't on this machine.
+    """
     same_machine = {"equal": ["ip"]}
     return _yaml(
         {
             "route": {
-                "receiver": "nobody",
+                "receiver": "events" if events else "nobody",
                 "group_by": ["alertname", "cls"],
-                "group_wait": "10s",
-                "group_interval": "1m",
+                "group_wait": "1s",
+                "group_interval": "10s",
                 "repeat_interval": "4h",
             },
-            "receivers": [{"name": "nobody"}],
+            "receivers": [_bus(events) if events else {"name": "nobody"}],
             "inhibit_rules": [
                 # A machine that is gone explains whatever else is missing there.
                 {
@@ -104,6 +110,16 @@ def routes_default() -> str:
             ],
         }
     )
+
+
+def _bus(events: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the receiver that is the event bus of the admin node."""
+    hook = {
+        "url": f"http://127.0.0.1:{events['port']}{alerting.PATH}",
+        "send_resolved": True,
+        "http_config": {"authorization": {"credentials_file": alerting.TOKEN}},
+    }
+    return {"name": "events", "webhook_configs": [hook]}
 
 
 def probes() -> str:
@@ -152,7 +168,14 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         }
     elif job == "infra":
         found["tls_config"] = {"ca_file": CA}
-    if job in ("node", "pgsql", "pgrds"):
+    elif job == "salt":
+        found |= {
+            # The one machine whose word about others is taken.
+            "honor_labels": True,
+            "params": {"collect[]": ["textfile"]},
+            "metric_relabel_configs": [_about_others("keep")],
+        }
+    if job in ("node", "pgsql", "pgrds", "salt"):
         found["metrics_path"] = spec["path"]
         # HAProxy and Patroni always publish under one path.
         found["relabel_configs"] = [
@@ -170,9 +193,15 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
                 "source_labels": ["__name__"],
                 "regex": f"(node|process|go|pigsty|promhttp|haproxy_process)_.*|{_HAPROXY}",
                 "action": "keep",
-            }
+            },
+            _about_others("drop"),
         ]
     return found
+
+
+def _about_others(action: str) -> dict[str, Any]:
+    """Return the rule for what the admin node knows of others (:mod:`pigsty.metrics`)."""
+    return {"source_labels": ["__name__"], "regex": "|".join(NAMES), "action": action}
 
 
 def _prometheus(unit: str, spec: Mapping[str, Any], rules: Mapping[str, str]) -> Daemon:
@@ -209,10 +238,17 @@ def _alertmanager(unit: str, spec: Mapping[str, Any], routes: str | None) -> Dae
         "--cluster.listen-address=",
         *on["options"].split(),
     ]
-    text = routes_default() if routes is None else routes
+    text = routes_default(spec["events"]) if routes is None else routes
     # Receivers hold passwords.
     kept = File(ALERTMANAGER, text, mode="0640", secret=routes is not None, **_USER)
-    return Daemon(f"{unit}.service", restart=(_service(unit, *words),), reload=(kept,))
+    token = File(
+        alerting.TOKEN,
+        spec["events"]["token"] if spec["events"] else None,
+        mode="0640",
+        group="prometheus",
+        secret=True,
+    )
+    return Daemon(f"{unit}.service", restart=(_service(unit, *words),), reload=(token, kept))
 
 
 def _blackbox(unit: str, spec: Mapping[str, Any]) -> Daemon:

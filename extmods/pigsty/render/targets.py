@@ -9,6 +9,7 @@ etcd/<ins>.yml       a member of etcd
 pgsql/<ins>.yml      PostgreSQL, PgBouncer, backups; Patroni where it speaks plain HTTP
 patroni/<ins>.yml    Patroni where it speaks TLS
 pgrds/<cls>.yml      PostgreSQL servers that are watched but not managed
+salt/<ip>.yml        what the admin node knows of minions and reactions
 infra/infra-<seq>.yml  what an infra node runs, a block for each program
 ==================== ==================================================================
 
@@ -29,7 +30,7 @@ from pigsty.topology import InfraNode, Node, PgInstance, Topology
 #: The folder of the target files below the folder of the monitoring.
 FOLDER = "targets"
 #: One folder for each job of Prometheus.
-JOBS = ("etcd", "infra", "node", "patroni", "pgrds", "pgsql", "ping")
+JOBS = ("etcd", "infra", "node", "patroni", "pgrds", "pgsql", "ping", "salt")
 #: Where the programs of an infra node listen: on its loopback, behind the portal.
 PROMETHEUS_PORT = 9090
 #: The portal's path of each program that other infra nodes look at, and its metrics below that.
@@ -82,6 +83,7 @@ def everything(topology: Topology) -> Iterator[tuple[str, list[Target]]]:
     for node in topology.nodes.values():
         yield f"node/{node.ip}.yml", _node(node)
         yield from _pings(node)
+    yield from _master(topology)
     for etcd in topology.etcd:
         address = f"{etcd.ip}:{etcd.node.vars['etcd_port']}"
         target = Target("etcd", etcd.cluster, etcd.name, etcd.ip, (address,))
@@ -179,6 +181,15 @@ def _node(node: Node) -> list[Target]:
         address = f"{node.ip}:{values['haproxy_exporter_port']}"
         found.append(Target("haproxy", node.cluster, name, node.ip, (address,)))
     return found
+
+
+def _master(topology: Topology) -> Iterator[tuple[str, list[Target]]]:
+    """Yield the admin node once more: what it knows of others is asked for by itself."""
+    node = topology.nodes.get(topology.admin_ip)
+    if node is not None and node.vars["node_exporter_enabled"]:
+        address = f"{node.ip}:{node.vars['node_exporter_port']}"
+        target = Target("salt", node.cluster, node.name or node.ip, node.ip, (address,))
+        yield f"salt/{node.ip}.yml", [target]
 
 
 def _pings(node: Node) -> Iterator[tuple[str, list[Target]]]:

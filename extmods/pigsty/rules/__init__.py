@@ -48,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     node.shared_vips,
     infra.group,
     infra.portal,
+    infra.restarts,
     etcd.members,
     etcd.timing,
     pgsql.clusters,

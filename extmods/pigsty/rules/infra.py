@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pigsty import alerting
 from pigsty.findings import Finding
 from pigsty.rules import sequences
 from pigsty.rules.context import Context
@@ -34,6 +35,19 @@ def portal(ctx: Context) -> Iterator[Finding]:
                 if text not in said:
                     said.add(text)
                     yield ctx.error(place.inside(str(name)), text, hint)
+
+
+def restarts(ctx: Context) -> Iterator[Finding]:
+    """Report programs that no alert may start again: they hold data, or decide who leads."""
+    said: set[str] = set()
+    for node in ctx.topology.nodes.values():
+        names = ctx.value(node, alerting.PARAMETER)
+        for name in names if isinstance(names, list) else ():
+            if name not in alerting.PROGRAMS and str(name) not in said:
+                said.add(str(name))
+                place = ctx.place(node, alerting.PARAMETER)
+                text = f"{alerting.PARAMETER}: {name} is not started again by an alert"
+                yield ctx.error(place, text, f"choose from {', '.join(sorted(alerting.PROGRAMS))}")
 
 
 def _portal_entry(name: str, entry: Any, owners: dict[str, str]) -> Iterator[tuple[str, str]]:

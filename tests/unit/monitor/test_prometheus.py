@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pigsty.metrics import DRIFT
 from pigsty.render import prometheus
 from pigsty.render.files import BANNER
 from pigsty.render.targets import JOBS
@@ -61,10 +62,10 @@ def test_what_is_off_is_stopped(deployment, compiled, name):
         assert "alerting" not in read(prometheus.config(found))
 
 
-def test_without_routes_of_people_nobody_is_told(deployment, compiled):
-    found = spec(compiled, deployment())
+def test_routes_of_people_take_the_place_of_ours(deployment, compiled):
+    found = spec(compiled, deployment(), "10.1.1.4")
     default, own = (
-        prometheus.daemons(found, {}, routes)[1].reload[0] for routes in (None, "route: {}\n")
+        prometheus.daemons(found, {}, routes)[1].reload[-1] for routes in (None, "route: {}\n")
     )
     assert read(default.contents)["route"]["receiver"] == "nobody"
     # A receiver may hold a password.
@@ -85,3 +86,35 @@ def test_our_rules_come_with_the_pillar_of_infra_nodes_only(deployment, compiled
         found = spec(compiled, made, ip)["rules"]
         assert sorted(found) == ["pigsty-infra.yml", "pigsty-node.yml", "pigsty-pgsql.yml"]
     assert "infra" not in compiled(made, "10.1.1.2")
+
+
+def test_only_the_admin_node_is_believed_about_others(deployment, compiled):
+    config = read(prometheus.config(spec(compiled, deployment())))
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert [name for name, job in jobs.items() if job.get("honor_labels")] == ["salt"]
+    assert jobs["salt"]["params"] == {"collect[]": ["textfile"]}
+    (kept,) = jobs["salt"]["metric_relabel_configs"]
+    dropped = jobs["node"]["metric_relabel_configs"][-1]
+    assert (kept["action"], dropped["action"]) == ("keep", "drop")
+    assert kept["regex"] == dropped["regex"]
+    assert {"pigsty_minion_connected", DRIFT} <= set(kept["regex"].split("|"))
+
+
+def test_on_the_admin_node_the_event_bus_is_told(deployment, compiled):
+    made = deployment()
+    admin, other = (spec(compiled, made, ip) for ip in ("10.1.1.1", "10.1.1.4"))
+    token, kept = prometheus.daemons(admin, {})[1].reload
+    (receiver,) = read(kept.contents)["receivers"]
+    assert receiver["webhook_configs"][0]["url"] == "http://127.0.0.1:4507/alerts"
+    assert (
+        token.path
+        == receiver["webhook_configs"][0]["http_config"]["authorization"]["credentials_file"]
+    )
+    assert (token.secret, token.mode, token.group) == (True, "0640", "prometheus")
+    assert token.contents == admin["events"]["token"]
+    assert token.contents not in kept.contents
+    # Other infra nodes have no event bus: nobody is told, and no token lies about.
+    token, kept = prometheus.daemons(other, {})[1].reload
+    assert read(kept.contents)["route"]["receiver"] == "nobody"
+    assert token.contents is None
+    assert other["events"] is None

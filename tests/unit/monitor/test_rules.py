@@ -34,13 +34,13 @@ def test_an_alert_says_what_it_is_what_it_means_and_what_to_do(rule):
     assert labels["category"] in ("node", "pgsql", "etcd", "infra", "deployment")
     assert set(rule["annotations"]) == {"summary", "meaning", "command"}
     assert "{{" not in rule["annotations"]["meaning"]
-    assert re.match(r"(pigsty|salt) ", rule["annotations"]["command"])
+    assert re.match(r"(pigsty|salt|salt-call|salt-run) ", rule["annotations"]["command"])
 
 
 @pytest.mark.parametrize("rule", RECORDS, ids=lambda rule: rule["record"])
 def test_a_record_is_named_by_module_level_and_metric(rule):
     module, level, metric = rule["record"].split(":")
-    assert module in ("node", "haproxy", "pg", "pgbouncer", "infra", "etcd")
+    assert module in ("node", "haproxy", "pg", "pgbouncer", "infra", "etcd", "salt")
     assert level in ("ins", "dev", "fs", "cls", "db", "pool", "table", "query", "svc", "all")
     assert re.fullmatch(r"[a-z0-9_]+", metric)
 

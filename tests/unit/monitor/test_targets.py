@@ -27,6 +27,7 @@ def test_the_layout_is_the_known_one(deployment):
         "ping/10.1.1.2.yml",
         "ping/10.1.1.3.yml",
         "ping/10.1.1.4.yml",
+        "salt/10.1.1.1.yml",
     ]
 
 

@@ -128,7 +128,7 @@ def test_what_was_in_use_stays_when_its_file_goes_bad(watch, machine, tmp_path):
     (tmp_path / "conf/alertmanager.yml").write_text("bad")
     machine.files.texts[prometheus.ALERTMANAGER] = "route: mine"
     assert watch.own_routes(str(tmp_path))[0] == "route: mine"
-    machine.files.texts[prometheus.ALERTMANAGER] = prometheus.routes_default()
+    machine.files.texts[prometheus.ALERTMANAGER] = prometheus.routes_default(None)
     text, bad = watch.own_routes(str(tmp_path))
     assert text is None
     assert len(bad) == 1

@@ -1,0 +1,59 @@
+"""The portal's own pages on an infra node: static files, and the dashboards that they draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+from pigsty.convergence import converge
+from pigsty.dashboards import PAGES
+from pigsty.render import portal
+from pigsty.render.files import Directory, File
+
+__virtualname__ = "pigsty_portal"
+
+
+def __virtual__() -> str:
+    """Load everywhere."""
+    return __virtualname__
+
+
+def managed(name: str) -> dict[str, Any]:
+    """Keep the portal's folder as this release has it; what an older one left there goes.
+
+    Args:
+        name: the state's name.
+    """
+    pigsty = __pillar__["pigsty"]
+    folder = f"{pigsty['infra']['nginx']['home']}/{portal.FOLDER}"
+
+    def files() -> list[Directory | File]:
+        site = portal.site(pigsty["infra"], pigsty["meta"])
+        texts = {**__salt__["pigsty_portal.sources"](), **portal.files(PAGES, site)}
+        folders = {path.rpartition("/")[0] for path in texts} - {""}
+        found: list[Directory | File] = [Directory(folder)]
+        found += [Directory(f"{folder}/{path}") for path in sorted(folders)]
+        found += [File(f"{folder}/{path}", text) for path, text in sorted(texts.items())]
+        return found + [File(path, None) for path in __salt__["pigsty_portal.stale"](folder, texts)]
+
+    def plan() -> dict[str, Any]:
+        changes: dict[str, Any] = __salt__["pigsty_file.changes"](files())
+        return {path: _told(change) for path, change in changes.items()}
+
+    def act(_changes: dict[str, Any]) -> None:
+        __salt__["pigsty_file.converge"](files())
+
+    errors = (CommandExecutionError, OSError)
+    return converge(name, "the portal's pages", plan, act, test=__opts__["test"], errors=errors)
+
+
+def _told(change: dict[str, Any]) -> dict[str, Any]:
+    """Return a change without its text: nobody reads a diff of a chart library."""
+    text = change.get("diff")
+    if text is None:
+        return change
+    lines = text.splitlines()
+    made = "made" if lines[:1] == ["--- /dev/null"] else ""
+    gone = "removed" if lines[1:2] == ["+++ /dev/null"] else ""
+    return {**change, "diff": made or gone or "other contents"}

@@ -1,0 +1,60 @@
+"""What several pages share: addresses, the ways between them, choices and limits."""
+
+from __future__ import annotations
+
+from pigsty.dashboards.model import Key, Limits, Link, Variable
+
+OVERVIEW, ALERTS = "overview", "alerts"
+PGSQL, CLUSTER, INSTANCE = "pgsql-overview", "pgsql-cluster", "pgsql-instance"
+DATABASE, QUERIES, QUERY = "pgsql-database", "pgsql-queries", "pgsql-query"
+TABLES, TABLE = "pgsql-tables", "pgsql-table"
+REPLICATION, PGBOUNCER, PATRONI = "pgsql-replication", "pgsql-pgbouncer", "pgsql-patroni"
+SERVICE, BACKUP = "pgsql-service", "pgsql-backup"
+NODES, NODE_CLUSTER, NODE = "node-overview", "node-cluster", "node-instance"
+ETCD, INFRA, SALT = "etcd", "infra", "salt"
+
+#: Groups of the menu, in its order.
+GROUPS = ("Deployment", "PostgreSQL", "Nodes", "Infrastructure")
+
+CLS = {"cls": "cls"}
+INS = {"cls": "cls", "ins": "ins"}
+DB = {"cls": "cls", "ins": "ins", "datname": "datname"}
+
+TO_CLUSTER = Link(CLUSTER, CLS)
+TO_INSTANCE = Link(INSTANCE, INS)
+TO_DATABASE = Link(DATABASE, DB)
+TO_QUERY = Link(QUERY, {**DB, "query": "query"})
+TO_TABLE = Link(TABLE, {**DB, "schemaname": "schemaname", "relname": "relname"})
+TO_NODE = Link(NODE, {"ins": "ins"})
+TO_NODES = Link(NODE_CLUSTER, CLS)
+
+#: Pages beside one of a cluster, and beside one of an instance.
+OF_CLUSTER = (
+    TO_CLUSTER,
+    Link(REPLICATION, CLS),
+    Link(PATRONI, CLS),
+    Link(SERVICE, CLS),
+    Link(BACKUP, CLS),
+)
+OF_INSTANCE = (
+    *OF_CLUSTER,
+    TO_INSTANCE,
+    Link(PGBOUNCER, INS),
+    Link(DATABASE, INS),
+    Link(QUERIES, INS),
+    Link(TABLES, INS),
+)
+
+PG_CLS = Variable("cls", "Cluster", "pg:ins:up", "cls")
+PG_INS = Variable("ins", "Instance", 'pg:ins:up{cls="$cls"}', "ins")
+PG_DB = Variable("datname", "Database", 'pg_db_connections{ins="$ins"}', "datname")
+
+KEY_CLUSTER = Key("cls", "Cluster", TO_CLUSTER)
+KEY_INSTANCE = Key("ins", "Instance", TO_INSTANCE)
+
+#: A part of something that may be used up.
+USAGE = Limits(0.7, 0.9)
+#: Nothing of it is well, anything isn't.
+NONE = Limits(1, 1)
+#: 1 is well.
+UP = Limits(1, 0)

@@ -1,0 +1,197 @@
+"""What the admin node knows of its minions and of reactions, as metrics that Prometheus reads.
+
+The admin node's node_exporter publishes them from one file (:data:`FILE`). They tell of other
+machines, so they carry those machines' labels, and only one job of Prometheus, which looks at the
+admin node alone, takes such labels as they are.
+
+Who looks for drift writes down what was found in :data:`DRIFT_FILE`, one entry for each host::
+
+    {"10.10.10.11": {"time": "2026-01-31T12:00:00+00:00", "states": 2}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pigsty.render.files import BANNER
+from pigsty.topology import Node, Topology
+
+#: The file's name in the folder of node_exporter's text files.
+FILE = "pigsty_salt.prom"
+#: How each host's last look for drift ended: the format is above.
+DRIFT_FILE = Path("/var/lib/pigsty/drift.json")
+#: How each host's last apply ended, as `pigsty apply` writes it down.
+APPLIES_FILE = Path("/var/lib/pigsty/applies.json")
+#: Seconds between two versions of the file: a scrape each.
+INTERVAL = 10.0
+#: Seconds over which ended reactions and refused hints are counted.
+WINDOW = 3600.0
+#: Outcomes of an apply that leave the machine other than the inventory wants it.
+_BAD = ("failed", "lost")
+
+DRIFT = "pigsty_drift_states"
+#: Every metric of the file, and its meaning. All are gauges but those that end in ``_total``.
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "pigsty_minion_accepted": "Whether the master has accepted the host's key",
+        "pigsty_minion_connected": "Whether the host's minion is connected to the master",
+        "pigsty_converge_time_seconds": "When the host was last applied, seconds since 1970",
+        "pigsty_converge_failed": "States that failed in the host's last apply; 1 for a lost run",
+        "pigsty_converge_changed": "States that changed something in the host's last apply",
+        DRIFT: "States that would change something, as the last look for drift found",
+        "pigsty_drift_time_seconds": "When drift was last looked for, seconds since 1970",
+        "pigsty_reactions_open": "Reactions that wait or run",
+        "pigsty_reaction_overdue_seconds": "How long the reaction that waits longest has been due",
+        "pigsty_reactions_ended": "Reactions of the last hour, by how they ended",
+        "pigsty_reaction_longest_seconds": "The longest reaction of the last hour, from its hint",
+        "pigsty_reaction_average_seconds": "The average of the reactions of the last hour",
+        "pigsty_hints_refused": "Events of the last hour that were refused",
+        "pigsty_engine_alive_seconds": "When a part of the events last worked, seconds since 1970",
+        "pigsty_bus_dropped_total": "Times that the master's log tells of dropped events",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Reactions of one kind that ended alike: how many, and how long they took, in seconds."""
+
+    count: int
+    average: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the journal says about reactions.
+
+    Attributes:
+        open: how many wait or run, by state.
+        overdue: seconds that the one has waited which has been due longest; 0 for none.
+        ended: those of the last hour, by kind and state.
+        refused: hints of the last hour that nothing followed from.
+    """
+
+    open: Mapping[str, int] = field(default_factory=dict)
+    overdue: float = 0.0
+    ended: Mapping[tuple[str, str], Ended] = field(default_factory=dict)
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the admin node knows now.
+
+    Attributes:
+        topology: the deployment.
+        accepted: ids of the minions whose keys the master has accepted.
+        connected: ids of those that are connected.
+        applies: the contents of :data:`APPLIES_FILE`.
+        drift: the contents of :data:`DRIFT_FILE`.
+        tally: the journal's.
+        alive: when each part of the events last worked, seconds since 1970.
+        dropped: how often the master's log told of dropped events.
+    """
+
+    topology: Topology
+    accepted: frozenset[str] = frozenset()
+    connected: frozenset[str] = frozenset()
+    applies: Mapping[str, Any] = field(default_factory=dict)
+    drift: Mapping[str, Any] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    alive: Mapping[str, float] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def found(known: Any, host: str, states: int, when: datetime) -> dict[str, Any]:
+    """Return the contents of :data:`DRIFT_FILE` after another look.
+
+    Args:
+        known: its contents so far; anything else than a mapping is begun anew.
+        host: whose states were tested.
+        states: how many would change something.
+        when: the moment.
+    """
+    others = dict(known) if isinstance(known, Mapping) else {}
+    time = when.astimezone(UTC).isoformat(timespec="seconds")
+    return {**others, host: {"time": time, "states": states}}
+
+
+def text(snapshot: Snapshot) -> str:
+    """Return the file: of a metric without samples, nothing stands in it."""
+    samples: dict[str, list[str]] = {}
+    for name, labels, value in _samples(snapshot):
+        pairs = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels.items())
+        own = f"{{{pairs}}}" if pairs else ""
+        samples.setdefault(name, []).append(f"{name}{own} {_number(value)}")
+    lines = [BANNER]
+    for name, meaning in NAMES.items():
+        if name in samples:
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", *samples[name]]
+    return "\n".join(lines) + "\n"
+
+
+Sample = tuple[str, Mapping[str, str], float]
+
+
+def _samples(snapshot: Snapshot) -> Iterator[Sample]:
+    for node in snapshot.topology.nodes.values():
+        yield from _minion(snapshot, node)
+    tally = snapshot.tally
+    for state in ("queued", "running"):
+        yield "pigsty_reactions_open", {"state": state}, tally.open.get(state, 0)
+    yield "pigsty_reaction_overdue_seconds", {}, tally.overdue
+    for (kind, state), ended in sorted(tally.ended.items()):
+        labels = {"kind": kind, "result": state}
+        yield "pigsty_reactions_ended", labels, ended.count
+        yield "pigsty_reaction_longest_seconds", labels, ended.longest
+        yield "pigsty_reaction_average_seconds", labels, ended.average
+    yield "pigsty_hints_refused", {}, tally.refused
+    for engine, when in sorted(snapshot.alive.items()):
+        yield "pigsty_engine_alive_seconds", {"engine": engine}, when
+    yield "pigsty_bus_dropped_total", {}, snapshot.dropped
+
+
+def _minion(snapshot: Snapshot, node: Node) -> Iterable[Sample]:
+    labels = {"cls": node.cluster, "ins": node.name or node.ip, "ip": node.ip}
+    yield "pigsty_minion_accepted", labels, node.ip in snapshot.accepted
+    yield "pigsty_minion_connected", labels, node.ip in snapshot.connected
+    applied = snapshot.applies.get(node.ip)
+    if isinstance(applied, Mapping) and (when := _moment(applied)) is not None:
+        # A host that wasn't reached is one that is down: other alerts tell of it.
+        bad = max(_count(applied, "failed"), int(applied.get("status") in _BAD))
+        yield "pigsty_converge_time_seconds", labels, when
+        yield "pigsty_converge_failed", labels, bad
+        yield "pigsty_converge_changed", labels, _count(applied, "changed")
+    drift = snapshot.drift.get(node.ip)
+    if isinstance(drift, Mapping) and (when := _moment(drift)) is not None:
+        yield DRIFT, labels, _count(drift, "states")
+        yield "pigsty_drift_time_seconds", labels, when
+
+
+def _moment(record: Mapping[str, Any]) -> float | None:
+    """Return when a record was made; None where it doesn't say so."""
+    try:
+        return datetime.fromisoformat(str(record.get("time"))).timestamp()
+    except ValueError:
+        return None
+
+
+def _count(record: Mapping[str, Any], name: str) -> int:
+    value = record.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _number(value: float) -> str:
+    """Return a number with the digits of a time: a whole one without a point."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
