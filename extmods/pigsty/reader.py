@@ -92,6 +92,8 @@ def _syntax_error(error: yaml.YAMLError, text: str) -> InventoryError:
     if mark is None:
         return InventoryError(f"not valid YAML: {problem}")
     line = mark.line + 1
+    if "nesting depth" in problem:  # libyaml's own bound, which brackets without end reach first
+        return too_deep("", line)
     lines = text.split("\n")
     source = lines[mark.line] if mark.line < len(lines) else ""
     if "expected a single document" in str(getattr(error, "context", "")) + problem:
