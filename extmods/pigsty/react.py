@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from pigsty.automatic import Automatic
+from pigsty.plan import WHOLE, Plan
 from pigsty.topology import PgCluster, PgInstance, Topology
 from pigsty.views import ClusterView
 
 Where = Literal["leader", "replicas", "members", "node", "peers", "infra"]
 
 #: The whole of a minion's states.
-HIGHSTATE = ("highstate",)
+HIGHSTATE = (WHOLE,)
+#: So many hosts of a group are named in a sentence.
+_FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,22 @@ class Truth:
         views: the clusters as the store has them, by their name in the inventory.
         minions: ids of the minions that are connected now.
         deployed: whether the admin node was applied once: before that a person is at work.
+        change: what the inventory touches, compared with what hosts were applied with; None where
+            nobody asked for it.
+        trouble: why the inventory itself isn't used but the last good one, "" when it is.
     """
 
     topology: Topology
     views: Mapping[str, ClusterView]
     minions: frozenset[str]
     deployed: bool = True
+    change: Plan | None = None
+    trouble: str = ""
+
+    @property
+    def automatic(self) -> Automatic:
+        """What the deployment does by itself."""
+        return Automatic.of(self.topology.inventory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +184,92 @@ def _node(subject: str, truth: Truth, settled: str | None) -> Decision:
         cluster = truth.topology.pg_clusters[member.cluster]
         peers = tuple(other.ip for other in cluster.members if other.ip != subject)
     checksum = truth.topology.inventory.checksum
-    if settled == checksum:
+    if settled is not None:
         why = f"{node.name or subject} is back"
-        return _plan("node.back", truth, why, checksum, node=(subject,) if member else ())
+        back = _plan("node.back", truth, why, settled, node=(subject,) if member else ())
+        if truth.change is None or not truth.automatic.apply or truth.change.gone:
+            return back
+        # It catches up with what was edited while it was away.
+        return replace(back, stages=(*back.stages, *_steps(truth.change, truth.minions)))
     why = f"{node.name or subject} has joined"
     return _plan("node.join", truth, why, checksum, node=(subject,), peers=peers)
 
 
+def _inventory(subject: str, truth: Truth, settled: str | None) -> Decision:
+    """Apply an edit where the deployment is to do so by itself; else say what it touches."""
+    change = truth.change
+    if truth.trouble or change is None:
+        return Decision(_refused_text(truth))
+    if not truth.deployed:
+        return Decision("the deployment was never applied: `pigsty apply` begins with all nodes")
+    fact = f"{change.basis} {'auto' if truth.automatic.apply else 'told'}"
+    if settled == fact:
+        return Decision("the inventory is what was dealt with already")
+    if not change.hosts:
+        why = change.human[0] if change.human else "the edit touches no host's states"
+        return Decision(why, fact=fact)
+    what = _touched(change)
+    if change.gone:
+        # Peers would let go of what still runs: a person says in which order that goes.
+        why = f"{what}. Nothing is done by itself, because {change.human[0]}"
+        return Decision(why, fact=fact)
+    if not truth.automatic.apply:
+        why = f"{what}: `pigsty plan` shows it, `pigsty apply --changed` carries it out"
+        return Decision(why, fact=fact)
+    hosts = {host.host for host in change.hosts}
+    return Decision(
+        what,
+        stages=_steps(change, truth.minions),
+        fact=fact,
+        absent=tuple(sorted(hosts - truth.minions)),
+    )
+
+
+def _bad(subject: str, truth: Truth, settled: str | None) -> Decision:
+    return Decision(_refused_text(truth))
+
+
+def _refused_text(truth: Truth) -> str:
+    if truth.trouble:
+        return f"{truth.trouble}; the last good one goes on being used"
+    return "the inventory is good"
+
+
+def _touched(change: Plan) -> str:
+    """Return the sentence about an edit: what is to run where."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for host in change.hosts:
+        groups.setdefault(host.states, []).append(host.name or host.host)
+    parts = [
+        f"{' '.join(states)} on {', '.join(names[:_FEW])}"
+        + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+        for states, names in groups.items()
+    ]
+    return f"the edit touches {'; '.join(parts)}"
+
+
+def _steps(change: Plan, minions: frozenset[str]) -> tuple[tuple[Step, ...], ...]:
+    """Return the stages of a plan for those minions that are connected."""
+    stages = []
+    for jobs in change.stages():
+        steps = [
+            Step(there, job.states or HIGHSTATE)
+            for job in jobs
+            if (there := tuple(host for host in job.hosts if host in minions))
+        ]
+        if steps:
+            stages.append(tuple(steps))
+    return tuple(stages)
+
+
 _DECIDERS: Mapping[str, Callable[[str, Truth, str | None], Decision]] = MappingProxyType(
-    {"pgsql.leader": _leader, "pgsql.member": _members, "node.join": _node}
+    {
+        "pgsql.leader": _leader,
+        "pgsql.member": _members,
+        "node.join": _node,
+        "inventory.changed": _inventory,
+        "inventory.bad": _bad,
+    }
 )
 
 
