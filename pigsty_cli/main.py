@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "Check an inventory: every error and warning, with line and fix.",
     "apply": "Converge nodes to the inventory (or audit them with --test).",
     "status": "Show nodes, their modules and whether they answer.",
+    "node": "Machines: add bare ones over ssh, take some out, list them and their keys.",
     "events": "What happened, and what the system did about it.",
     "pgsql": "PostgreSQL clusters: list, switch over, restart, back up, restore …",
     "cert": "Certificates: list them, rotate them, replace the CA.",
