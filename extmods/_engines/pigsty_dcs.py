@@ -18,12 +18,14 @@ Events (data as in :data:`pigsty.events.FIELDS`):
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import salt.utils.event
 
 from pigsty import events, keyspace, topology
 from pigsty.clients.stores import Access, names
+from pigsty.journal import Journal
 from pigsty.watcher import Watcher
 
 __virtualname__ = "pigsty_dcs"
@@ -54,8 +56,13 @@ def start(inventory, key, pki):
             with turn:
                 bus.fire_event({**change.data, "cluster": cluster}, tag)
 
+        def followed(scope):
+            cluster = names(topology.load(inventory)).get(scope, scope)
+            with closing(Journal()) as journal:
+                return journal.settled("pgsql.leader", cluster) or ""
+
         def watch(kind):
-            Watcher(lambda: access.source(topology.load(inventory), kind), emit).run(stop)
+            Watcher(lambda: access.source(topology.load(inventory), kind), emit, followed).run(stop)
 
         # Salt starts an engine anew that has ended: one watch that ends ends the others.
         with ThreadPoolExecutor(len(keyspace.KINDS), thread_name_prefix="watch") as pool:

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from pigsty import views
 from pigsty.clients.store import Snapshot, Source
@@ -30,6 +31,8 @@ class Watcher:
         open_source: says what is watched; it is called for every new connection, because the
             inventory may name other members by then. None: nothing, at the moment.
         emit: is told every change, in order.
+        followed: says which leader of a cluster was dealt with last, "" for none. Another one leads
+            when the watch begins: that happened while nobody watched, and is told.
         clock: monotonic seconds.
     """
 
@@ -37,9 +40,11 @@ class Watcher:
         self,
         open_source: Callable[[], Source | None],
         emit: Callable[[views.Change], None],
+        followed: Callable[[str], str] = lambda _cluster: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open, self._emit, self._clock = open_source, emit, clock
+        self._followed = followed
         self._known: dict[str, views.ClusterView] | None = None
         self._failures = 0
 
@@ -78,12 +83,17 @@ class Watcher:
                 return
 
     def _take(self, prefix: str, snapshot: Snapshot) -> None:
-        """Compare everything with what was known. At first nothing is: that is no change."""
+        """Compare everything with what was known, at first with who was followed last."""
         found = views.read(prefix, snapshot.pairs)
-        if self._known is not None:
-            # Who led last is remembered over a moment without a leader.
-            found = views.remember(self._known, found)
-            self._tell(self._known, found)
+        known = self._known
+        if known is None:
+            known = {
+                cluster: replace(view, last=self._followed(cluster) or view.last)
+                for cluster, view in found.items()
+            }
+        # Who led last is remembered over a moment without a leader.
+        found = views.remember(known, found)
+        self._tell(known, found)
         self._known = found
 
     def _follow(self, prefix: str, pairs: Iterable[tuple[str, str | None]]) -> None:

@@ -1,4 +1,4 @@
-"""Clusters whose members agree in Consul: it is one, it is reached well, and it asks for a token."""
+"""Clusters whose members agree in Consul: it is one, reached well, and wants a token."""
 
 from __future__ import annotations
 

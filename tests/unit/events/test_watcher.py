@@ -54,7 +54,7 @@ class Scene:
         self.source: Source | None = Source(self.store, "/pg/")
         self.time = 0.0
         self.stop = threading.Event()
-        self.watcher = Watcher(lambda: self.source, self.told.append, lambda: self.time)
+        self.watcher = Watcher(lambda: self.source, self.told.append, clock=lambda: self.time)
 
     def session(self) -> None:
         self.watcher.session(self.stop)
@@ -72,6 +72,25 @@ def scene() -> Scene:
 def test_what_is_there_at_first_is_no_change(scene: Scene) -> None:
     scene.session()
     assert scene.told == []
+
+
+def test_a_leader_that_changed_while_nobody_watched_is_told_when_the_watch_begins(
+    scene: Scene,
+) -> None:
+    scene.store.data["/pg/b/leader"] = "b-1"
+    dealt_with = {"a": "a-2", "b": "b-1"}
+    scene.watcher = Watcher(
+        lambda: scene.source,
+        scene.told.append,
+        lambda cluster: dealt_with.get(cluster, ""),
+        lambda: scene.time,
+    )
+    scene.session()
+    assert [(c.cluster, c.data["leader"], c.data["previous"]) for c in scene.told] == [
+        ("a", "a-1", "a-2")
+    ]
+    scene.session()
+    assert len(scene.told) == 1
 
 
 def test_the_stream_begins_where_the_read_ended(scene: Scene) -> None:
@@ -162,7 +181,7 @@ def test_a_store_that_is_down_is_waited_for_and_said_once(
         if change.data.get("leader") == "a-3":
             scene.stop.set()
 
-    scene.watcher = Watcher(lambda: scene.source, emit, lambda: scene.time)
+    scene.watcher = Watcher(lambda: scene.source, emit, clock=lambda: scene.time)
     scene.watcher.run(scene.stop)
     assert pauses[:7] == [0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]
     assert pauses[7] == watcher.PAUSES[0], "what answered once is asked again soon"

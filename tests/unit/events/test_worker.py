@@ -30,6 +30,7 @@ class World:
         self.leaders = {"pg-test": "pg-test-2", "pg-meta": "pg-meta-1"}
         self.minions = MINIONS
         self.ran: list[Step] = []
+        self.noted: list[Mapping[str, tuple[str, ...]]] = []
         self.results: list[Callable[[Step], Mapping[str, HostResult]]] = []
         self.time = 100.0
         self.down = self.occupied = False
@@ -56,6 +57,9 @@ class World:
         if self.results:
             return self.results.pop(0)(step)
         return {host: HostResult(host, "ok") for host in step.hosts}
+
+    def note(self, truth: Truth, ran: Mapping[str, tuple[str, ...]]) -> None:
+        self.noted.append(ran)
 
     def clock(self) -> float:
         return self.time
