@@ -6,7 +6,7 @@ import click
 
 from pigsty_cli.output import emit, message, output_option
 
-ADDED = {"host": "HOST", "name": "NODE", "state": "STATE", "seconds": "SECONDS", "error": "ERROR"}
+ADDED = {"host": "HOST", "name": "NODE", "state": "STATE", "seconds": "SECONDS"}
 
 
 @click.group("node", context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,6 +23,7 @@ from pigsty_cli.bootstrap import layout, minion, wheelhouse
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.bootstrap.wheelhouse import Wheelhouse
 from pigsty_cli.enrolling import Row, Wish
+from pigsty_cli.errors import Refused
 
 ROOT = Path(__file__).resolve().parents[3]
 NEW = "10.10.10.13"
@@ -73,7 +74,7 @@ def test_files_arrive_with_their_modes_and_the_private_key_is_nobody_elses(
     systemctl.write_text("#!/bin/sh\n")
     systemctl.chmod(0o755)
     stream = io.BytesIO()
-    enrolling.pack(stream, parcel.root, None)  # type: ignore[arg-type]
+    enrolling.pack(stream, parcel.root, None)
     done = subprocess.run(
         [sys.executable, "-c", _program("receive", root)],
         input=stream.getvalue(), capture_output=True, check=False,
@@ -92,7 +93,7 @@ def test_a_connection_that_breaks_leaves_nothing(parcel: Tree, tmp_path: Path) -
     root = tmp_path / "machine"
     root.mkdir()
     stream = io.BytesIO()
-    enrolling.pack(stream, parcel.root, None)  # type: ignore[arg-type]
+    enrolling.pack(stream, parcel.root, None)
     half = stream.getvalue()[:3000]
     done = subprocess.run(
         [sys.executable, "-c", _program("receive", root)], input=half, capture_output=True,
@@ -110,7 +111,7 @@ def test_salt_travels_before_the_files(parcel: Tree, tmp_path: Path) -> None:
     assert found is not None and found.salt == "3008.4"
     assert wheelhouse.find(tmp_path / "nowhere") is None
     stream = io.BytesIO()
-    enrolling.pack(stream, parcel.root, found)  # type: ignore[arg-type]
+    enrolling.pack(stream, parcel.root, found)
     stream.seek(0)
     with tarfile.open(fileobj=stream) as archive:
         members = archive.getmembers()
@@ -245,7 +246,7 @@ def test_a_host_key_that_nobody_confirmed_is_shown(
 
 
 def test_the_admin_node_adds_others_only(declared: Topology, machines: Machines) -> None:
-    with pytest.raises(enrolling.Refused, match="admin node itself"):
+    with pytest.raises(Refused, match="admin node itself"):
         enrolling.add(declared, Wish(("10.10.10.10",)), lambda _: None)
 
 

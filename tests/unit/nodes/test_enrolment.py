@@ -122,6 +122,13 @@ def test_an_id_that_is_in_use_is_not_given_to_another_machine() -> None:
 
 def test_what_a_machine_says_is_checked() -> None:
     assert Facts.from_dict(asdict(BARE)) == BARE
-    for broken in ([], None, {}, {**asdict(BARE), "room": "much"}, {**asdict(BARE), "python": 3}):
+    answers: tuple[Any, ...] = (
+        [],
+        None,
+        {},
+        {**asdict(BARE), "room": "much"},
+        {**asdict(BARE), "python": 3},
+    )
+    for broken in answers:
         with pytest.raises(EnrolmentRefused, match="answer"):
             Facts.from_dict(broken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -12,6 +13,12 @@ from pigsty_cli import ssh
 from pigsty_cli.ssh import Door, HostKeyUnknown, SshError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPFtPTQ3dBpZ4sBVSoYzVvGNPYHh0GX1mX1j1qFpOZJp"
+#: More than a pipe holds.
+SIZE = 3_000_000
+
+
+def _flood(stream: IO[bytes]) -> None:
+    stream.write(b"x" * SIZE)
 
 
 @pytest.fixture
@@ -39,15 +46,14 @@ def test_nothing_is_asked_of_a_person_and_no_unknown_host_is_trusted() -> None:
 
 def test_the_program_runs_there_and_reads_what_is_sent_after_it(fake: Path) -> None:
     program = "import json, sys\nprint(json.dumps([len(sys.stdin.buffer.read()), __name__]))"
-    size = 3_000_000
-    found = ssh.call(Door("h", "h"), program, "enrolment.look", lambda s: s.write(b"x" * size))
-    assert found[0] == size
+    found = ssh.call(Door("h", "h"), program, "enrolment.look", _flood)
+    assert found[0] == SIZE
 
 
 def test_a_program_that_ends_early_is_heard(fake: Path) -> None:
     program = "raise SystemExit('the disk is full')"
     with pytest.raises(SshError, match="the disk is full"):
-        ssh.call(Door("h", "h"), program, "enrolment.look", lambda s: s.write(b"x" * 3_000_000))
+        ssh.call(Door("h", "h"), program, "enrolment.look", _flood)
 
 
 def test_no_program_stands_in_the_command_line() -> None:
