@@ -22,6 +22,7 @@ COMMANDS = {
     "init": "Make this machine an admin node: the deployment's key, CA and Salt configuration.",
     "validate": "Check an inventory: every error and warning, with line and fix.",
     "apply": "Converge nodes to the inventory (or audit them with --test).",
+    "plan": "What an edit of the inventory touches: hosts, states, and the differences.",
     "status": "Show nodes, their modules and whether they answer.",
     "node": "Machines: add bare ones over ssh, take some out, list them and their keys.",
     "events": "What happened, and what the system did about it.",

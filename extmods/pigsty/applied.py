@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from pigsty.topology import Topology
 
 #: Kind of the journal's facts: by host, the id of the basis that it was last applied with.
 KIND = "applied"
+#: By host, the id of a basis and the states that ran with it so far, where these weren't all yet.
+PARTLY = "applied.partly"
 #: The facts of hosts that were applied as a whole once; older versions knew no other.
 JOINED = "node.join"
 
@@ -92,18 +95,45 @@ def note(
             if facts.get(h) != now.id and h in now.topology.nodes}  # fmt: skip
     if not news:
         return
+    known = before(journal, kept, now.site.key)
+    # A database that is no longer declared goes on: the host isn't as the inventory wants it until
+    # somebody has removed it.
+    news = {host: states for host, states in news.items() if not _orphan(host, known, now)}
     parts = [host for host, states in news.items() if not plan.covers(states, (plan.WHOLE,))]
     needed: dict[str, tuple[str, ...]] = {}
     if parts:
-        found = plan.make(now, before(journal, kept, now.site.key), platform, parts)
+        found = plan.make(now, known, platform, parts)
         needed = {one.host: one.states for one in found.hosts}
-    done = [h for h, states in news.items() if plan.covers(states, needed.get(h, ()))]
+    done = []
+    for host, states in news.items():
+        # Several commands, each for an aspect, can do together what an edit has touched.
+        together = states and (*_earlier(journal, host, now), *states)
+        if plan.covers(together, needed.get(host, ())):
+            done.append(host)
+        else:
+            fact = json.dumps([now.id, sorted(set(together))])
+            journal.settle(PARTLY, host, fact, record.now())
     _settle(journal, kept, now, done)
+
+
+def _orphan(host: str, known: Mapping[str, Basis | None], now: Basis) -> bool:
+    old = known.get(host)
+    return (
+        old is not None
+        and host in old.topology.pg_instances
+        and host not in now.topology.pg_instances
+    )
+
+
+def _earlier(journal: Journal, host: str, now: Basis) -> tuple[str, ...]:
+    """Return the states that ran on a host with the present basis before."""
+    number, states = json.loads(journal.settled(PARTLY, host) or '["", []]')
+    return tuple(states) if number == now.id else ()
 
 
 def forget(journal: Journal, host: str) -> None:
     """Forget what a host was applied with: it was taken out, or its database was."""
-    for kind in (KIND, JOINED):
+    for kind in (KIND, PARTLY, JOINED):
         journal.forget(kind, host)
 
 
@@ -142,6 +172,7 @@ def _settle(journal: Journal, kept: Kept, basis: Basis, hosts: Sequence[str]) ->
     for host in hosts:
         journal.settle(KIND, host, basis.id, moment)
         journal.settle(JOINED, host, basis.topology.inventory.checksum, moment)
+        journal.forget(PARTLY, host)
     kept.prune({basis.id, *journal.facts(KIND).values()})
 
 
