@@ -45,7 +45,11 @@ fi
 
 echo "installing Salt and the pigsty command into /opt/pigsty/venv (some minutes)"
 [ -x /opt/pigsty/venv/bin/python ] || python3 -m venv /opt/pigsty/venv
-/opt/pigsty/venv/bin/python -m pip install --quiet --disable-pip-version-check --editable /opt/pigsty/src
+# The wheels stay: `pigsty node add` brings Salt to the other machines from here.
+pip() { /opt/pigsty/venv/bin/python -m pip "$@" --quiet --disable-pip-version-check; }
+pip wheel --wheel-dir /opt/pigsty/wheels --requirement /opt/pigsty/src/salt/requirements.txt
+pip install --no-index --find-links /opt/pigsty/wheels --requirement /opt/pigsty/src/salt/requirements.txt
+pip install --no-deps --editable /opt/pigsty/src
 ln -sf /opt/pigsty/venv/bin/{pigsty,salt,salt-call,salt-key,salt-run} /usr/local/bin/
 
 if [ -z "$inventory" ]; then

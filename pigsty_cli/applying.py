@@ -69,6 +69,7 @@ class Plan:
         modules: which modules, none for all that a host has.
         test: only look.
         work: exactly these jobs, whatever the modules: one aspect of a cluster.
+        stages: exactly these jobs, one group after the other: what an edit touches.
         only: which objects alone are meant, as names by kind; states find it in the pillar. It
             holds no secrets: it travels in the job.
     """
@@ -79,14 +80,36 @@ class Plan:
     test: bool
     work: tuple[Job, ...] = ()
     only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    stages: tuple[tuple[Job, ...], ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that the hosts have is meant."""
+        return not (self.modules or self.work or self.stages)
 
     def jobs(self, up: Sequence[str]) -> tuple[Job, ...]:
         """Return what there is to run on those who are there."""
-        if not self.work:
-            return jobs(self.topology, up, self.modules)
+        return tuple(job for stage in self.phases(up) for job in stage)
+
+    def phases(self, up: Sequence[str]) -> tuple[tuple[Job, ...], ...]:
+        """Return the same in groups, of which one begins when the one before has ended."""
+        if not self.work and not self.stages:
+            return (jobs(self.topology, up, self.modules),)
         there = frozenset(up)
-        found = (Job(tuple(h for h in j.hosts if h in there), j.states) for j in self.work)
-        return tuple(job for job in found if job.hosts)
+        found = (
+            tuple(
+                Job(hosts, job.states)
+                for job in stage
+                if (hosts := tuple(host for host in job.hosts if host in there))
+            )
+            for stage in self.stages or (self.work,)
+        )
+        return tuple(stage for stage in found if stage)
+
+    def states(self, host: str) -> tuple[str, ...]:
+        """Return what runs on a host; nothing for everything that it has."""
+        mine = [job.states for job in self.jobs((host,))]
+        return () if () in mine else tuple(sls for states in mine for sls in states)
 
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of the state runs."""
@@ -234,8 +257,20 @@ class Run:
                         why = f"not begun: the package repository on {admin} failed"
                         self._results[host] = HostResult(host, "failed", error=why)
                 return self._in_order()
-        self._follow(work)
+        for stage in plan.phases(up):
+            self._stage(stage)
         return self._in_order()
+
+    def _stage(self, stage: Sequence[Job]) -> None:
+        """Run a group of jobs, unless one before it failed: it was there for a reason."""
+        failed = [h for h, result in self._results.items() if result.status in ("failed", "lost")]
+        if not failed or not self._plan.stages:
+            self._follow(stage)
+            return
+        why = f"not begun: what comes before it failed on {', '.join(failed)}"
+        for host in (host for job in stage for host in job.hosts if host not in failed):
+            skipped, known = HostResult(host, "failed", error=why), self._results.get(host)
+            self._results[host] = returns.merge(known, skipped) if known else skipped
 
     def synced(self, found: Presence) -> list[str]:
         """Bring our modules to who lacks them: before the run, so that progress works in it too."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pigsty import journal
+from pigsty import applied, journal
+from pigsty.errors import PillarError
+from pigsty.kept import FOLDER, Basis, Kept, KeptError
+from pigsty.platform import of_grains
 from pigsty.returns import HostResult
+from pigsty.topology import Topology
+from pigsty_cli.bootstrap.layout import CA_CERTIFICATE, SECRET_KEY
+
+if TYPE_CHECKING:
+    from pigsty_cli.applying import Plan
 
 #: Counts only: no change and no comment of a state is kept here.
 PATH = Path("/var/lib/pigsty/applies.json")
@@ -51,18 +59,30 @@ def remember(results: Iterable[HostResult], jids: Mapping[str, str], path: Path 
         new.replace(path)
 
 
-def settle(results: Iterable[HostResult], checksum: str, path: Path = journal.PATH) -> None:
+def basis(topology: Topology) -> Basis | None:
+    """Return what pillars are made of now; None while the inventory is being edited."""
+    with suppress(PillarError):
+        return applied.current(topology, SECRET_KEY, CA_CERTIFICATE)
+    return None
+
+
+def note(
+    plan: Plan, made_of: Basis | None, results: Iterable[HostResult], path: Path = journal.PATH
+) -> None:
     """Note in the journal which hosts are as the inventory wants them: nothing follows from that.
 
     Args:
-        results: of a run of all states.
-        checksum: the inventory's.
-        path: the journal.
+        plan: what ran; an audit, or a run for some objects alone, counts for nothing.
+        made_of: what its pillars were made of; None if that wasn't known.
+        results: how it ended.
+        path: the journal; the inventories are kept beside it.
     """
+    if made_of is None or plan.test or plan.only:
+        return
+    ran = {result.host: plan.states(result.host) for result in results if result.good}
     # As above: a journal that can't be written must not turn a good run into a failed one.
-    with suppress(journal.JournalError):
+    with suppress(journal.JournalError, KeptError):
         record = journal.Journal(path)
-        for result in results:
-            if result.good:
-                record.settle("node.join", result.host, checksum, journal.now())
-        record.close()
+        with closing(record):
+            kept = Kept(path.with_name(FOLDER.name))
+            applied.note(record, kept, made_of, of_grains({}), ran)

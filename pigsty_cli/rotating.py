@@ -65,8 +65,10 @@ class Hands:
         refuse(found.missing | {host: f"runs {job}" for host, job in found.busy.items()})
         plan = applying.Plan(self.topology, tuple(hosts), tuple(modules), False)
         run = applying.Run(self.master, plan, self.screen, self.say)
+        basis = history.basis(self.topology)
         results = run.run(found, built=True)
         history.remember(results, run.jids)
+        history.note(plan, basis, results)
         failed = [result for result in results if not result.good]
         if failed:
             lines = [f"{one.host}: {one.error or _failures(one)}" for one in failed]

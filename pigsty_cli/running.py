@@ -48,6 +48,7 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
             )
         found = _turn(master, plan, found)
         _refuse(found)
+        basis = history.basis(plan.topology)
         flag = applying.repository_flag(plan.topology)
         built = bool(plan.work) or flag is None or flag.exists()
         _check_admin(plan, found, built=built)
@@ -63,8 +64,7 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
         # The table of `pigsty status` says when a host was applied as a whole.
         if not plan.test and not plan.work:
             history.remember(results, run.jids)
-            if not plan.modules:
-                history.settle(results, plan.topology.inventory.checksum)
+        history.note(plan, basis, results)
     report.show(results, labels, output, test=plan.test, told=bool(plan.work))
     return report.exit_code(results)
 
@@ -82,11 +82,11 @@ def _announce(plan: Plan, found: Presence) -> None:
     inventory = plan.topology.inventory
     verb = "Auditing" if plan.test else "Applying"
     message(f"{verb} {inventory.file} ({inventory.checksum[:12]})")
-    own = {host: job.states for job in plan.work for host in job.hosts}
     for host in plan.hosts:
         node = plan.topology.nodes[host]
         state = f"  NOT REACHED: {found.missing[host]}" if host in found.missing else ""
-        names = " ".join(own.get(host) or targets.touched(node, plan.modules))
+        own = plan.states(host) if plan.work or plan.stages else ()
+        names = " ".join(own or targets.touched(node, plan.modules))
         message(f"  {host:<15} {node.name:<16} {names}{state}")
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pigsty import dcs, sharding
+from pigsty import dcs, keyspace, sharding
 from pigsty.clients.patroni import CA, Patroni
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 from pigsty.returns import HostResult, merge
 from pigsty.targets import Job
-from pigsty.topology import Topology
+from pigsty.topology import PgCluster, Topology
 from pigsty_cli import applying, exitcodes, remote
 from pigsty_cli.applying import Master, Presence
 from pigsty_cli.deployment import ask
@@ -28,12 +28,26 @@ def words_of(topology: Topology, cluster: str) -> dict[str, str]:
     return {"cluster": cluster} | ({"path": path} if path != cluster else {})
 
 
+def etcd_only(cluster: PgCluster | None) -> None:
+    """Refuse what works on a cluster's keys in etcd, for a cluster that is in Consul.
+
+    Raises:
+        Refused: it is.
+    """
+    if cluster is not None and keyspace.kind(cluster) == "consul":
+        raise Refused(
+            f"{cluster.name} is in Consul, and this command knows the keys of etcd alone: nothing "
+            "was touched (docs/consul.md says what to do by hand)"
+        )
+
+
 def in_dcs(master: Any, topology: Topology, cluster: str) -> tuple[str, dcs.Cluster]:
     """Return a cluster as the DCS has it, and the machine that was asked.
 
     Raises:
-        Refused: no machine of etcd can be asked.
+        Refused: no machine of etcd can be asked, or the cluster isn't in etcd.
     """
+    etcd_only(topology.pg_clusters.get(cluster))
     reasons = []
     for member in topology.etcd:
         try:

@@ -1,4 +1,4 @@
-"""Engine: watch the clusters in etcd and put every change on the event bus.
+"""Engine: watch the clusters in etcd and Consul and put every change on the event bus.
 
 Configuration of the master::
 
@@ -17,13 +17,15 @@ Events (data as in :data:`pigsty.events.FIELDS`):
 """
 
 import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import salt.utils.event
 
-from pigsty import alive, events, topology
+from pigsty import alive, events, keyspace, topology
 from pigsty.clients.stores import Access, names
-from pigsty.pillar.etcd import watched
+from pigsty.journal import Journal
 from pigsty.watcher import Watcher
 
 __virtualname__ = "pigsty_dcs"
@@ -43,17 +45,36 @@ def start(inventory, key, pki):
         pki: folder of the CA.
     """
     access = Access(Path(key), Path(pki))
+    stop = threading.Event()
+    # The events of both stores go out by one connection, one after the other.
+    turn = threading.Lock()
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
 
         def emit(change):
             cluster = names(topology.load(inventory)).get(change.cluster, change.cluster)
             tag = events.tag(f"pgsql.{change.kind}", cluster=cluster)
-            bus.fire_event({**change.data, "cluster": cluster}, tag)
+            with turn:
+                bus.fire_event({**change.data, "cluster": cluster}, tag)
 
-        watcher = Watcher(
-            open_store=lambda: access.store(topology.load(inventory)),
-            namespace=watched(topology.load(inventory)),
-            emit=emit,
-            took=lambda: alive.sign("dcs"),
-        )
-        watcher.run(threading.Event())
+        def followed(scope):
+            cluster = names(topology.load(inventory)).get(scope, scope)
+            with closing(Journal()) as journal:
+                return journal.settled("pgsql.leader", cluster) or ""
+
+        def watch(kind):
+            Watcher(
+                open_source=lambda: access.source(topology.load(inventory), kind),
+                emit=emit,
+                followed=followed,
+                took=lambda: alive.sign("dcs"),
+            ).run(stop)
+
+        # Salt starts an engine anew that has ended: one watch that ends ends the others.
+        with ThreadPoolExecutor(len(keyspace.KINDS), thread_name_prefix="watch") as pool:
+            watches = [pool.submit(watch, kind) for kind in keyspace.KINDS]
+            try:
+                wait(watches, return_when=FIRST_COMPLETED)
+            finally:
+                stop.set()
+        for ended in watches:
+            ended.result()

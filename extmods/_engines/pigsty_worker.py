@@ -11,6 +11,7 @@ Configuration of the master::
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,20 @@ import salt.client
 import salt.exceptions
 import salt.utils.event
 
-from pigsty import alive, events, returns, service, turns, validate
-from pigsty.clients import minions, prometheus
+from pigsty import alive, applied, events, kept, returns, service, turns
+from pigsty.clients import keys, minions, prometheus
 from pigsty.clients.stores import Access
 from pigsty.clients.textfile import LogCount, Publisher
 from pigsty.errors import ClientError
 from pigsty.journal import Journal
+from pigsty.kept import Kept
+from pigsty.platform import of_grains
 from pigsty.react import HIGHSTATE, Truth
 
 __virtualname__ = "pigsty_worker"
+
+#: State runs that may wait on a machine for others to end.
+QUEUE = 8
 
 
 def __virtual__():
@@ -43,9 +49,9 @@ def start(inventory, key, pki):
         pki: folder of the CA.
     """
     actor = Actor(inventory, Access(Path(key), Path(pki)))
-    keys = Path(__opts__["pki_dir"], "minions")
+    accepted = Path(__opts__["pki_dir"], "minions")
     log = LogCount(Path(__opts__["log_file"]))
-    publisher = Publisher(inventory, int(__opts__["publish_port"]), keys, log)
+    publisher = Publisher(inventory, int(__opts__["publish_port"]), accepted, log)
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
         tell = _Teller(publisher, lambda: bus.fire_event({}, events.tag("beat")))
         service.serve(Journal, actor, actor.whole, time.time, threading.Event(), tell)
@@ -69,30 +75,44 @@ class Actor:
     """Reads the truth, and runs states through this master (see :class:`pigsty.worker.Actor`)."""
 
     def __init__(self, inventory, access):
-        self._inventory, self._access = inventory, access
+        self._inventory, self._access, self._kept = inventory, access, Kept()
 
     def truth(self, kind, subject):
         """Return the truth about one subject: keys and alerts only where it is about them."""
-        topology = validate.usable(self._inventory)
+        served = kept.serving(self._inventory, self._kept.good)
+        topology = served.topology
         cluster = topology.pg_clusters.get(subject)
         views = self._access.of(topology, [cluster]) if cluster else {}
+        hosts = {"inventory.changed": tuple(topology.nodes), "node.join": (subject,)}
         alerts = prometheus.firing() if kind.startswith("alert.") else ()
-        return replace(self._truth(topology, views), alerts=alerts)
+        return replace(self._truth(served, views, hosts.get(kind, ())), alerts=alerts)
 
     def whole(self):
         """Return the truth about everything."""
-        topology = validate.usable(self._inventory)
-        return self._truth(topology, self._access.all_views(topology))
+        served = kept.serving(self._inventory, self._kept.good)
+        topology = served.topology
+        return self._truth(served, self._access.all_views(topology), tuple(topology.nodes))
 
-    def _truth(self, topology, views):
+    def _truth(self, served, views, hosts):
+        topology = served.topology
         # The admin node's own minion may connect from any address of this machine.
         there = minions.connected(int(__opts__["publish_port"])) | {topology.admin_ip}
-        journal = Journal()
-        try:
+        with closing(Journal()) as journal:
             deployed = journal.settled("node.join", topology.admin_ip) is not None
-        finally:
-            journal.close()
-        return Truth(topology, views, there, deployed)
+            basis = applied.current(topology, self._access.key, self._access.pki / "ca.crt")
+            meant = tuple(host for host in hosts if host in topology.nodes)
+            change = None
+            if meant and basis:
+                change = applied.look(journal, self._kept, basis, of_grains({}), meant)
+        return Truth(
+            topology, views, there, deployed, change, served.trouble, basis, keys=keys.read()
+        )
+
+    def note(self, truth, ran):
+        """Write down what hosts were applied with."""
+        if truth.basis and ran:
+            with closing(Journal()) as journal:
+                applied.note(journal, self._kept, truth.basis, of_grains({}), ran)
 
     def turn(self):
         """Hold the turn to change machines, together with other reactions."""
@@ -104,7 +124,14 @@ class Actor:
         begin = time.monotonic()
         try:
             with salt.client.LocalClient(mopts=dict(__opts__)) as client:
-                answers = client.cmd(list(step.hosts), "state.apply", arguments, tgt_type="list")
+                # A machine that runs other states ends them first: reactions don't collide.
+                answers = client.cmd(
+                    list(step.hosts),
+                    "state.apply",
+                    arguments,
+                    tgt_type="list",
+                    kwarg={"queue": QUEUE},
+                )
         except salt.exceptions.SaltException as error:
             raise ClientError(f"the Salt master: {error}") from error
         seconds = time.monotonic() - begin

@@ -8,16 +8,25 @@ A thin skin: :mod:`pigsty.validate` decides whether the inventory may be used, a
           inventory: /etc/pigsty/pigsty.yml
           key: /etc/pigsty/secret.key
           ca: /etc/pigsty/pki/ca.crt
+          good: /var/lib/pigsty/inventory/good.yml
+
+While the inventory has errors, the last good one is served: a mistake in an edit changes nothing on
+any minion, and what follows from events goes on. `pigsty apply` refuses meanwhile, and `pigsty
+status` says so.
 
 The file isn't called ``pigsty.py``: while Salt loads it, its folder is on Python's path, and it
 would be found in the place of the package.
 """
 
+import logging
+
+from pigsty import kept
 from pigsty import pillar as core
-from pigsty import validate
 from pigsty.errors import InventoryError, PillarError
 from pigsty.pillar.site import Site
 from pigsty.platform import of_grains
+
+log = logging.getLogger(__name__)
 
 __virtualname__ = "pigsty"
 
@@ -27,7 +36,7 @@ def __virtual__():
     return __virtualname__
 
 
-def ext_pillar(minion_id, pillar, inventory, key, ca):
+def ext_pillar(minion_id, pillar, inventory, key, ca, good=None):
     """Return ``{"pigsty": …}`` for one minion.
 
     Args:
@@ -36,17 +45,21 @@ def ext_pillar(minion_id, pillar, inventory, key, ca):
         inventory: path of the inventory.
         key: path of the deployment's key.
         ca: path of the CA certificate.
+        good: path of the last good inventory, which need not exist.
 
     Returns:
         The pillar; the same bytes for the same input.
 
     Raises:
-        PillarError: the inventory is not usable, or doesn't know the minion. Salt then lists the
+        PillarError: no inventory is usable, or it doesn't know the minion. Salt then lists the
             text among the pillar's errors, and states refuse to run.
     """
     # The package keeps what it has read as long as the file is the same; this module can't, because
     # Salt imports it anew each time.
-    topology = validate.usable(inventory)
+    served = kept.serving(inventory, good)
+    topology = served.topology
+    if served.trouble:
+        log.error("%s; %s gets what was good before", served.trouble, minion_id)
     try:
         site, platform = Site.read(key, ca), of_grains(__grains__)
         return {"pigsty": core.compile_pillar(topology, minion_id, site, platform)}

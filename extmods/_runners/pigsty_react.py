@@ -4,12 +4,13 @@ It is what every reactor calls, so it does nothing but look at the event's form 
 """
 
 from pigsty import alive, events, react
+from pigsty.clients import keys
 from pigsty.journal import Journal, now
 
 __virtualname__ = "pigsty_react"
 
 #: Seconds in which further hints may join before a reaction begins.
-DELAY = {"node.join": 1.0, "inventory.changed": 1.0}
+DELAY = {"node.join": 1.0, "node.key": 1.0}
 
 
 def __virtual__():
@@ -29,11 +30,19 @@ def hint(tag, data):
 
     CLI Example: called by ``reactors/*.sls``.
     """
+    if events.idle(tag, data):
+        return None
     found, refused = events.read(tag, data)
     if not refused and found.kind not in react.KINDS:
         refused = "nothing follows from it"
     journal = Journal()
     try:
+        # Whoever was refused calls again every few seconds, and one line tells of it.
+        if found.kind == "node.key" and (
+            journal.settled(found.kind, found.subject)
+            == react.refused_keys(keys.read(), found.subject)
+        ):
+            return None
         return journal.note(found, now(), refused, DELAY.get(found.kind, 0.0))
     finally:
         journal.close()

@@ -28,6 +28,12 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # The Salt master imports, opens its ports; then its minions authenticate (3 to 10 s each).
         "salt.master": 60.0,
         "salt.minion": 90.0,
+        # One connection of ssh to a machine that is there, and one look around on it.
+        "ssh.connect": 10.0,
+        "enrolment.look": 30.0,
+        # 45 MB of wheels come over ssh, and Salt is installed and compiled: 30 s on a small core.
+        "enrolment.receive": 600.0,
+        "enrolment.start": 120.0,
         # One call of Patroni's REST API: it answers from memory, unless the machine is starved.
         "patroni.request": 5.0,
         # Patroni's process is up and its REST API listens: Python's start and the DCS.
@@ -48,6 +54,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.pause": 60.0,
         # What follows from an event runs for seconds; an apply meanwhile waits so long.
         "apply.turn": 60.0,
+        # An editor writes the inventory in several steps; after so long without another it has ended.
+        "inventory.settles": 0.3,
         # Another process writes to the journal: milliseconds, unless the disk stalls.
         "journal.lock": 15.0,
         # A job of Salt reaches an idle minion in a fraction of a second.
@@ -117,6 +125,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "etcd.request": 5.0,
         # A watch says nothing for hours: TCP's own probes find a peer that is gone.
         "etcd.silence": 12.0,
+        # One query of Consul that doesn't wait for a change: the agent is near, and asks a server.
+        "consul.request": 5.0,
         # However well the stream goes, everything is read again after this: a member of etcd that
         # lost its peers goes on to say nothing.
         "dcs.resync": 60.0,

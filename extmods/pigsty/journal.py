@@ -283,6 +283,16 @@ class Journal:
                 "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)", (kind, subject, fact, now)
             )
 
+    def facts(self, kind: str) -> dict[str, str]:
+        """Return every fact of a kind that was dealt with, by subject."""
+        rows = self._db.execute("SELECT subject, fact FROM settled WHERE kind = ?", (kind,))
+        return {row["subject"]: row["fact"] for row in rows}
+
+    def forget(self, kind: str, subject: str) -> None:
+        """Forget what was dealt with: the next look at it begins from nothing."""
+        with self._transaction():
+            self._db.execute("DELETE FROM settled WHERE kind = ? AND subject = ?", (kind, subject))
+
     def next_due(self) -> float | None:
         """Return when the next queued reaction is due; None when none is queued."""
         row = self._db.execute(

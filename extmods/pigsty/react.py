@@ -8,19 +8,39 @@ now, nothing follows: that makes forged, duplicate, late and reordered hints har
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from pigsty import alerting
+from pigsty import alerting, joining
+from pigsty.automatic import Automatic
+from pigsty.clients.keys import Key
+from pigsty.kept import Basis
+from pigsty.plan import WHOLE, Plan
+from pigsty.scaling import FILTER, PEERS, PROVIDER, SERVICES
 from pigsty.topology import PgCluster, PgInstance, Topology
 from pigsty.views import ClusterView
 
-Where = Literal["leader", "replicas", "members", "node", "peers", "infra"]
+Where = Literal[
+    "leader",
+    "replicas",
+    "members",
+    "node",
+    "peers",
+    "zoned",
+    "carriers",
+    "stores",
+    "clients",
+    "named",
+    "others",
+    "infra",
+]
 
 #: The whole of a minion's states.
-HIGHSTATE = ("highstate",)
+HIGHSTATE = (WHOLE,)
+#: So many hosts of a group are named in a sentence.
+_FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +74,21 @@ FOLLOW_UPS: Mapping[str, tuple[FollowUp, ...]] = MappingProxyType(
         "node.back": (FollowUp(0, "node", ("pgsql.hba", "pgsql.pgbouncer")),),
         "pgsql.running": (FollowUp(0, "members", ("pgsql.hba", "pgsql.pgbouncer")),),
         "node.join": (
+            # It copies the data of its peers: they let it in meanwhile.
             FollowUp(0, "node", HIGHSTATE),
-            FollowUp(1, "peers", ("node.hosts", "pgsql.hba", "pgsql.service")),
+            FollowUp(0, "peers", PEERS),
+            FollowUp(0, "zoned", (FILTER, *PEERS)),
+            FollowUp(0, "stores", ("etcd",)),
+            FollowUp(0, "named", ("node.hosts",)),
+            FollowUp(0, "clients", ("node.hosts", "pgsql.patroni", "pgsql.vip")),
+            # When it serves, it is led to and watched.
+            FollowUp(1, "peers", (SERVICES,)),
+            FollowUp(1, "zoned", (SERVICES,)),
+            FollowUp(1, "carriers", (PROVIDER,)),
             FollowUp(1, "infra", ("infra",)),
         ),
+        # Its cluster was told by `pigsty pgsql rm`; here is what is left of it.
+        "node.leave": (FollowUp(0, "others", ("node.hosts",)), FollowUp(1, "infra", ("infra",))),
     }
 )
 
@@ -72,6 +103,11 @@ class Truth:
         minions: ids of the minions that are connected now.
         deployed: whether the admin node was applied once: before that a person is at work.
         alerts: what fires now; read for hints about alerts only.
+        change: what the inventory touches, compared with what hosts were applied with; None where
+            nobody asked for it.
+        trouble: why the inventory itself isn't used but the last good one, "" when it is.
+        basis: what pillars are made of now; None while the inventory is being written.
+        keys: the keys of minions that the master has.
     """
 
     topology: Topology
@@ -79,6 +115,15 @@ class Truth:
     minions: frozenset[str]
     deployed: bool = True
     alerts: tuple[alerting.Firing, ...] = ()
+    change: Plan | None = None
+    trouble: str = ""
+    basis: Basis | None = None
+    keys: tuple[Key, ...] = ()
+
+    @property
+    def automatic(self) -> Automatic:
+        """What the deployment does by itself."""
+        return Automatic.of(self.topology.inventory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +213,128 @@ def _node(subject: str, truth: Truth, settled: str | None) -> Decision:
     if subject not in truth.minions:
         return Decision(f"{subject} is not connected", wait=True)
     member = truth.topology.pg_instances.get(subject)
-    peers: tuple[str, ...] = ()
-    if member is not None:
-        cluster = truth.topology.pg_clusters[member.cluster]
-        peers = tuple(other.ip for other in cluster.members if other.ip != subject)
     checksum = truth.topology.inventory.checksum
-    if settled == checksum:
+    if settled is not None:
         why = f"{node.name or subject} is back"
-        return _plan("node.back", truth, why, checksum, node=(subject,) if member else ())
+        back = _plan("node.back", truth, why, settled, node=(subject,) if member else ())
+        if truth.change is None or not truth.automatic.apply or truth.change.gone:
+            return back
+        # It catches up with what was edited while it was away.
+        return replace(back, stages=(*back.stages, *_steps(truth.change, truth.minions)))
     why = f"{node.name or subject} has joined"
-    return _plan("node.join", truth, why, checksum, node=(subject,), peers=peers)
+    whom = joining.concerned(truth.topology, subject)
+    return _plan("node.join", truth, why, checksum, node=(subject,), **whom)
+
+
+def _left(subject: str, truth: Truth, settled: str | None) -> Decision:
+    """Have the others forget a machine that was taken out of the inventory, and lost its key."""
+    if subject in truth.topology.nodes:
+        return Decision(f"{subject} stands in the inventory: nobody forgets it")
+    if any(key.id == subject and key.state == "accepted" for key in truth.keys):
+        return Decision(f"the key of {subject} is accepted: `pigsty node rm {subject}` ends that")
+    checksum = truth.topology.inventory.checksum
+    why = f"{subject} is no part of the deployment any more"
+    if settled == checksum:
+        return Decision(f"{why}, which was dealt with already")
+    if not truth.deployed:
+        return Decision(why)
+    return _plan("node.leave", truth, why, checksum, others=tuple(truth.topology.nodes))
+
+
+def _key(subject: str, truth: Truth, settled: str | None) -> Decision:
+    """Say what is wrong with a key that the master did not take; nothing is done about it."""
+    fact = refused_keys(truth.keys, subject)
+    if not fact:
+        return Decision(f"no key of {subject} waits or was refused")
+    own = [key for key in truth.keys if key.id == subject and key.state == "accepted"]
+    shown = next(k for k in truth.keys if k.id == subject and k.state != "accepted")
+    what = f"key {shown.fingerprint[:23]}…"
+    if own:
+        why = (
+            f"somebody calls itself {subject} and shows another key ({what}): refused. The machine "
+            f"whose key is known ({own[0].fingerprint[:23]}…) goes on"
+        )
+    elif subject in truth.topology.nodes:
+        why = (
+            f"{subject} showed a key that nobody has brought there ({what}): {shown.state}. "
+            f"`pigsty node add {subject}` makes it a node"
+        )
+    else:
+        why = f"the inventory has no host {subject}, which showed a {what}: {shown.state}"
+    return Decision(why, fact=fact)
+
+
+def refused_keys(keys: Iterable[Key], subject: str) -> str:
+    """Return the keys of an id that the master did not take, as one fact; "" for none."""
+    found = (key for key in keys if key.id == subject and key.state != "accepted")
+    return " ".join(f"{key.state}:{key.fingerprint}" for key in found)
+
+
+def _inventory(subject: str, truth: Truth, settled: str | None) -> Decision:
+    """Apply an edit where the deployment is to do so by itself; else say what it touches."""
+    change = truth.change
+    if truth.trouble or change is None:
+        return Decision(_refused_text(truth))
+    if not truth.deployed:
+        return Decision("the deployment was never applied: `pigsty apply` begins with all nodes")
+    fact = f"{change.basis} {'auto' if truth.automatic.apply else 'told'}"
+    if settled == fact:
+        return Decision("the inventory is what was dealt with already")
+    if not change.hosts:
+        why = change.human[0] if change.human else "the edit touches no host's states"
+        return Decision(why, fact=fact)
+    what = _touched(change)
+    if change.gone:
+        # Peers would let go of what still runs: a person says in which order that goes.
+        why = f"{what}. Nothing is done by itself, because {change.human[0]}"
+        return Decision(why, fact=fact)
+    if not truth.automatic.apply:
+        why = f"{what}: `pigsty plan` shows it, `pigsty apply --changed` carries it out"
+        return Decision(why, fact=fact)
+    hosts = {host.host for host in change.hosts}
+    return Decision(
+        what,
+        stages=_steps(change, truth.minions),
+        fact=fact,
+        absent=tuple(sorted(hosts - truth.minions)),
+    )
+
+
+def _bad(subject: str, truth: Truth, settled: str | None) -> Decision:
+    return Decision(_refused_text(truth))
+
+
+def _refused_text(truth: Truth) -> str:
+    if truth.trouble:
+        return f"{truth.trouble}; the last good one goes on being used"
+    return "the inventory is good"
+
+
+def _touched(change: Plan) -> str:
+    """Return the sentence about an edit: what is to run where."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for host in change.hosts:
+        groups.setdefault(host.states, []).append(host.name or host.host)
+    parts = [
+        f"{' '.join(states)} on {', '.join(names[:_FEW])}"
+        + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
+        for states, names in groups.items()
+    ]
+    return f"the edit touches {'; '.join(parts)}"
+
+
+def _steps(change: Plan, minions: frozenset[str]) -> tuple[tuple[Step, ...], ...]:
+    """Return the stages of a plan for those minions that are connected."""
+    stages = []
+    for jobs in change.stages():
+        steps = [
+            Step(there, job.states or HIGHSTATE)
+            for job in jobs
+            if (there := tuple(host for host in job.hosts if host in minions))
+        ]
+        if steps:
+            stages.append(tuple(steps))
+    return tuple(stages)
 
 
 def _alert(subject: str, truth: Truth, settled: str | None) -> Decision:
@@ -197,7 +354,11 @@ _DECIDERS: Mapping[str, Callable[[str, Truth, str | None], Decision]] = MappingP
     {
         "alert.firing": _alert,
         "alert.resolved": _alert,
+        "inventory.bad": _bad,
+        "inventory.changed": _inventory,
         "node.join": _node,
+        "node.key": _key,
+        "node.leave": _left,
         "pgsql.leader": _leader,
         "pgsql.member": _members,
     }
@@ -211,20 +372,30 @@ KINDS = frozenset(_DECIDERS)
 def _plan(kind: str, truth: Truth, why: str, fact: str, **whom: tuple[str, ...]) -> Decision:
     """Return the steps of the table for those minions that are connected."""
     everybody = {"infra": tuple(infra.ip for infra in truth.topology.infra), **whom}
-    stages: dict[int, list[Step]] = {}
+    stages: dict[int, dict[str, tuple[str, ...]]] = {}
     absent: set[str] = set()
     for follow_up in FOLLOW_UPS[kind]:
-        hosts = everybody.get(follow_up.where, ())
-        there = tuple(host for host in hosts if host in truth.minions)
-        absent.update(set(hosts) - set(there))
-        if there:
-            stages.setdefault(follow_up.stage, []).append(Step(there, follow_up.sls))
+        for host in everybody.get(follow_up.where, ()):
+            if host not in truth.minions:
+                absent.add(host)
+                continue
+            # One run per machine: two at once would be refused there.
+            stage = stages.setdefault(follow_up.stage, {})
+            stage[host] = tuple(dict.fromkeys((*stage.get(host, ()), *follow_up.sls)))
     return Decision(
         why=why,
-        stages=tuple(tuple(stages[number]) for number in sorted(stages)),
+        stages=tuple(_grouped(stages[number]) for number in sorted(stages)),
         fact=fact,
         absent=tuple(sorted(absent)),
     )
+
+
+def _grouped(stage: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:
+    """Return one step for all machines that run the same."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for host, sls in stage.items():
+        groups.setdefault(sls, []).append(host)
+    return tuple(Step(tuple(hosts), sls) for sls, hosts in groups.items())
 
 
 def _member(cluster: PgCluster, name: str) -> PgInstance | None:

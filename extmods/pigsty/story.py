@@ -111,6 +111,12 @@ def _member(hint: Hint) -> str:
     return f"{name} {verbs.get(str(change), 'changed')}"
 
 
+def _inventory(hint: Hint) -> str:
+    if hint.sender == "reconcile":
+        return "hosts were applied with another inventory"
+    return "the inventory was edited"
+
+
 def _unknown(hint: Hint) -> str:
     return f"an event from {hint.sender}"
 
@@ -121,7 +127,8 @@ _SENTENCES: Mapping[str, Callable[[Hint], str]] = MappingProxyType(
         "pgsql.member": _member,
         "node.join": lambda hint: f"{hint.subject} connected",
         "node.leave": lambda hint: f"{hint.subject} left",
-        "inventory.changed": lambda _hint: "the inventory was edited",
+        "inventory.changed": _inventory,
+        "inventory.bad": lambda _hint: "the inventory was edited, and has errors",
         "alert.firing": lambda hint: f"alert {hint.subject} fires",
         "alert.resolved": lambda hint: f"alert {hint.subject} is over",
         "drift": lambda hint: f"{hint.subject} differs from its states",

@@ -11,9 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from pigsty import views
-from pigsty.clients.store import Snapshot, Store
+from pigsty.clients.store import Snapshot, Source
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 
@@ -24,27 +25,28 @@ PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Watcher:
-    """The watch over one namespace of one store.
+    """The watch over one store.
 
     Args:
-        open_store: makes a client of the store; it is called for every new connection, because the
-            inventory may name other members by then.
-        namespace: Patroni's, for example ``/pg/``.
+        open_source: says what is watched; it is called for every new connection, because the
+            inventory may name other members by then. None: nothing, at the moment.
         emit: is told every change, in order.
+        followed: says which leader of a cluster was dealt with last, "" for none. Another one leads
+            when the watch begins: that happened while nobody watched, and is told.
         clock: monotonic seconds.
         took: is called whenever everything was read.
     """
 
     def __init__(
         self,
-        open_store: Callable[[], Store],
-        namespace: str,
+        open_source: Callable[[], Source | None],
         emit: Callable[[views.Change], None],
+        followed: Callable[[str], str] = lambda _cluster: "",
         clock: Callable[[], float] = time.monotonic,
         took: Callable[[], None] = lambda: None,
     ) -> None:
-        self._open, self._emit, self._clock, self._took = open_store, emit, clock, took
-        self._prefix = f"/{namespace.strip('/')}/"
+        self._open, self._emit, self._clock, self._took = open_source, emit, clock, took
+        self._followed = followed
         self._known: dict[str, views.ClusterView] | None = None
         self._failures = 0
 
@@ -58,7 +60,7 @@ class Watcher:
                 self._failures += 1
                 # Said once for each time that it goes away, not at every attempt.
                 say = log.warning if self._failures == 1 else log.debug
-                say("watch of %s: %s; trying again", self._prefix, error)
+                say("the watch was lost: %s; trying again", error)
                 stop.wait(pause)
 
     def session(self, stop: threading.Event) -> None:
@@ -67,35 +69,45 @@ class Watcher:
         Raises:
             ClientError: the store doesn't answer, or the stream broke off.
         """
-        store = self._open()
-        snapshot = store.read(self._prefix)
+        source = self._open()
+        if source is None:
+            self._known = None
+            stop.wait(DEADLINES["dcs.resync"])
+            return
+        store, prefix = source.store, source.namespace
+        snapshot = store.read(prefix)
         self._failures = 0
-        self._take(snapshot)
+        self._take(prefix, snapshot)
         end = self._clock() + DEADLINES["dcs.resync"]
-        for update in store.watch(self._prefix, snapshot.revision):
-            self._follow(update.pairs)
+        for update in store.watch(prefix, snapshot.revision):
+            self._follow(prefix, update.pairs)
             if stop.is_set() or self._clock() >= end:
                 return
 
-    def _take(self, snapshot: Snapshot) -> None:
-        """Compare everything with what was known. At first nothing is: that is no change."""
-        found = views.read(self._prefix, snapshot.pairs)
-        if self._known is not None:
-            # Who led last is remembered over a moment without a leader.
-            found = views.remember(self._known, found)
-            self._tell(self._known, found)
+    def _take(self, prefix: str, snapshot: Snapshot) -> None:
+        """Compare everything with what was known, at first with who was followed last."""
+        found = views.read(prefix, snapshot.pairs)
+        known = self._known
+        if known is None:
+            known = {
+                cluster: replace(view, last=self._followed(cluster) or view.last)
+                for cluster, view in found.items()
+            }
+        # Who led last is remembered over a moment without a leader.
+        found = views.remember(known, found)
+        self._tell(known, found)
         self._known = found
         self._took()
 
-    def _follow(self, pairs: Iterable[tuple[str, str | None]]) -> None:
+    def _follow(self, prefix: str, pairs: Iterable[tuple[str, str | None]]) -> None:
         assert self._known is not None
         for key, value in pairs:
-            about = views.parse_key(self._prefix, key)
+            about = views.parse_key(prefix, key)
             if about is None:
                 continue
             # One key at a time: a leader that came and went within one update is seen too.
             before = {about.cluster: self._known.get(about.cluster, views.ClusterView())}
-            views.update(self._known, self._prefix, key, value)
+            views.update(self._known, prefix, key, value)
             self._tell(before, {about.cluster: self._known[about.cluster]})
 
     def _tell(self, before: views.Views, after: views.Views) -> None:

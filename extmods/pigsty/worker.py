@@ -8,7 +8,7 @@ later. Nobody's data but the truth decides what is done.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -18,7 +18,7 @@ from pigsty.errors import PigstyError
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
 from pigsty.react import Decision, Step, Truth
-from pigsty.returns import HostResult
+from pigsty.returns import HostResult, merge
 from pigsty.turns import NotNow
 
 #: Seconds until the next attempt after the first, second … failure; after the last it is given up,
@@ -47,6 +47,9 @@ class Actor(Protocol):
 
     def run(self, step: Step) -> Mapping[str, HostResult]:
         """Run the states of a step; return how it ended on every minion of it."""
+
+    def note(self, truth: Truth, ran: Mapping[str, tuple[str, ...]]) -> None:
+        """Write down which states ran well on which hosts, with the inventory of a truth."""
 
 
 class Worker:
@@ -108,6 +111,7 @@ class Worker:
                     self._again(journal, reaction, decision.why)
                     return
                 results = self._run(decision)
+                self._actor.note(truth, _ran(decision, results))
         except NotNow as error:
             # It may go on for minutes, and what is true will be read after it.
             journal.retry(reaction, self._clock() + BACK_OFF[0], str(error), counted=False)
@@ -123,7 +127,9 @@ class Worker:
         for stage in decision.stages:
             with ThreadPoolExecutor(len(stage)) as pool:
                 for found in pool.map(self._actor.run, stage):
-                    results.update(found)
+                    for host, result in found.items():
+                        known = results.get(host)
+                        results[host] = merge(known, result) if known else result
             if not all(result.good for result in results.values()):
                 break
         return results
@@ -171,22 +177,53 @@ class Worker:
 
 
 def reconcile(journal: Journal, truth: Truth, now: float) -> int:
-    """Queue what events have missed: clusters whose leader or members were not dealt with.
+    """Queue what events have missed.
+
+    That is: clusters whose leader or members were not dealt with, nodes that are connected and were
+    never applied, and an inventory that isn't what hosts were applied with.
 
     Returns:
         How many reactions were queued.
     """
     count = 0
     waiting = {(reaction.kind, reaction.subject) for reaction in journal.open()}
-    for cluster in sorted(truth.topology.pg_clusters):
-        for kind in ("pgsql.leader", "pgsql.member"):
-            if (kind, cluster) in waiting or cluster not in truth.views:
-                continue
-            decision = react.decide(kind, cluster, truth, journal.settled(kind, cluster))
-            if decision.stages:
-                journal.note(Hint(kind, cluster, "reconcile", {}), now)
-                count += 1
+    for kind, subject in _subjects(truth, journal):
+        if (kind, subject) in waiting:
+            continue
+        settled = journal.settled(kind, subject)
+        decision = react.decide(kind, subject, truth, settled)
+        # An edit that a person is to apply leads to no state, and is told once.
+        told = kind == "inventory.changed" and decision.fact is not None
+        if decision.stages or told:
+            journal.note(Hint(kind, subject, "reconcile", {}), now)
+            count += 1
     return count
+
+
+def _subjects(truth: Truth, journal: Journal) -> Iterator[tuple[str, str]]:
+    """Yield what an event may have been missed about."""
+    for cluster in sorted(truth.topology.pg_clusters):
+        if cluster in truth.views:
+            yield from (("pgsql.leader", cluster), ("pgsql.member", cluster))
+    # Who joined and was never applied; who was edited while away has its part in the next one.
+    applied = journal.facts("node.join")
+    yield from (
+        ("node.join", host)
+        for host in truth.topology.nodes
+        if host in truth.minions and host not in applied
+    )
+    if truth.change is not None:
+        yield ("inventory.changed", "inventory")
+
+
+def _ran(decision: Decision, results: Mapping[str, HostResult]) -> dict[str, tuple[str, ...]]:
+    """Return the states that ran on hosts where all is well."""
+    ran: dict[str, tuple[str, ...]] = {}
+    for step in (step for stage in decision.stages for step in stage):
+        for host in step.hosts:
+            if host in results and results[host].good:
+                ran[host] = (*ran.get(host, ()), *step.sls)
+    return ran
 
 
 def _done(results: Mapping[str, HostResult], absent: Sequence[str]) -> str:

@@ -6,6 +6,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 SOURCE = "/opt/pigsty/src"
 VENV = "/opt/pigsty/venv"
+WHEELS = "/opt/pigsty/wheels"
+"""Salt and all that it needs, as wheels for the admin node's Python: nodes get theirs from here."""
+REQUIREMENTS = REPOSITORY / "salt/requirements.txt"
 PYCACHE = "/var/cache/pigsty/pycache"
 INVENTORY = "/etc/pigsty/pigsty.yml"
 SECRET_KEY = "/etc/pigsty/secret.key"  # noqa: S105 - a path

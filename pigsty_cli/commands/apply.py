@@ -9,15 +9,16 @@ from contextlib import suppress
 import click
 
 from pigsty_cli import exitcodes
-from pigsty_cli.errors import Refused
+from pigsty_cli.errors import Refused, UsageError
 from pigsty_cli.inventories import PLACES
-from pigsty_cli.output import message, output_option
+from pigsty_cli.output import emit, message, output_option
 
 
 @click.command("apply")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("-m", "--module", "modules", multiple=True, help="Only this module (repeatable).")
 @click.option("--test", is_flag=True, help="Change nothing: show exactly what would change.")
+@click.option("--changed", is_flag=True, help="Only what an edit of the inventory has touched.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask on a terminal.")
 @click.option("--job", metavar="JID", help="Follow a run that goes on, or show one that has ended.")
 @output_option
@@ -27,6 +28,7 @@ def command(
     targets: tuple[str, ...],
     modules: tuple[str, ...],
     test: bool,
+    changed: bool,
     yes: bool,
     job: str | None,
     output: str,
@@ -45,10 +47,15 @@ def command(
     Examples:
       pigsty apply                     everything
       pigsty apply pg-test --test      what would change on one cluster
+      pigsty apply --changed           what `pigsty plan` shows
       pigsty apply 10.10.10.11 -m node -m etcd
     """
     if job is not None:
         ctx.exit(_attach(job, output))
+    if changed:
+        if modules:
+            raise UsageError("--changed chooses the states itself: leave --module out")
+        ctx.exit(_changed(targets, test=test, yes=yes, output=output))
     ctx.exit(_apply(targets, modules, test=test, yes=yes, output=output))
 
 
@@ -72,6 +79,26 @@ def _apply(
         raise Refused("none of the targets has any of the modules: nothing to do")
     what = shlex.join(["pigsty", "apply", *words, *(f"-m{name}" for name in names)])
     return running.carry_out(Plan(topology, hosts, wanted, test), what, output, ask=not yes)
+
+
+def _changed(words: Sequence[str], *, test: bool, yes: bool, output: str) -> int:
+    """Carry out what `pigsty plan` shows."""
+    from pigsty_cli import planning, running
+    from pigsty_cli.applying import Plan
+
+    topology, plan = planning.look(words)
+    for text in plan.human:
+        message(f"note: {text}")
+    if not plan.hosts:
+        message(planning.NOTHING)
+        if output != "table":
+            emit([], output)
+        return exitcodes.OK
+    what = shlex.join(["pigsty", "apply", "--changed", *words])
+    hosts = tuple(host.host for host in plan.hosts)
+    return running.carry_out(
+        Plan(topology, hosts, (), test, stages=plan.stages()), what, output, ask=not yes
+    )
 
 
 def _names(hosts: Iterable[str]) -> dict[str, str]:

@@ -94,6 +94,16 @@ def kill(hosts: tuple[str, ...]) -> None:
 
 
 @command.command()
+@click.argument("host")
+def bare(host: str) -> None:
+    """Throw a node's disk away and boot it bare: Debian, ssh, no Salt.
+
+    It is the machine that one buys, for `pigsty node add`; root of the admin node may log in.
+    """
+    _sandbox().bare(host)
+
+
+@command.command()
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 def start(hosts: tuple[str, ...]) -> None:
     """Switch nodes on again with the disks that they had (all, when none is named)."""

@@ -30,6 +30,7 @@ PACKAGES = (
     "libnss-myhostname",
     "libpam-systemd",
     "login",
+    "openssh-server",
     "passwd",
     "procps",
     "python3",
@@ -50,7 +51,6 @@ MASKED = (
     "systemd-networkd-wait-online.service",
 )
 UNUSED_SECONDS = 24 * 3600
-REQUIREMENTS = layout.REPOSITORY / "salt/requirements.txt"
 CLEAN_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -72,8 +72,12 @@ def build(paths: Paths, progress: Progress, used: Collection[Path] = ()) -> tupl
     """
     pip_config = host.pip_config()
     base_name = f"base-{_digest(_base_recipe(pip_config))}"
-    wheels_name = f"wheels-{_digest([SUITE, PYTHON, REQUIREMENTS.read_text(encoding='utf-8')])}"
-    salt_name = f"salt-{_digest([base_name, wheels_name, layout.VENV, layout.PYCACHE])}"
+    wheels_name = (
+        f"wheels-{_digest([SUITE, PYTHON, layout.REQUIREMENTS.read_text(encoding='utf-8')])}"
+    )
+    salt_name = (
+        f"salt-{_digest([base_name, wheels_name, layout.VENV, layout.WHEELS, layout.PYCACHE])}"
+    )
     base, salt = paths.images / base_name, paths.images / salt_name
     wheels = paths.wheels / wheels_name
     for folder in (paths.images, paths.wheels, paths.archives):
@@ -147,6 +151,8 @@ def _base(root: Path, pip_config: str) -> None:
         shutil.copyfile(path, trusted / path.name)
     (root / "etc/apt/apt.conf.d/90host").write_text(host.apt_settings(), encoding="utf-8")
     (root / "etc/pip.conf").write_text(pip_config, encoding="utf-8")
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()  # each node gets one of its own
     with _entered([root]) as enter:
         run([*enter, "update-ca-certificates"], env=CLEAN_ENVIRONMENT)
         run([*enter, "systemctl", "enable", "systemd-networkd"], env=CLEAN_ENVIRONMENT)
@@ -162,7 +168,7 @@ def _wheels(target: Path, base: Path, paths: Paths, pip_config: str) -> None:
     places |= {paths.archives: Path("/var/cache/apt/archives"), target: Path("/mnt")}
     with _entered([base], scratch, places) as enter:
         shutil.copyfile("/etc/resolv.conf", scratch / "root/etc/resolv.conf")
-        shutil.copyfile(REQUIREMENTS, scratch / "root/tmp/requirements.txt")
+        shutil.copyfile(layout.REQUIREMENTS, scratch / "root/tmp/requirements.txt")
         for command in (
             ["apt-get", "update", "-qq"],
             ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *COMPILER],
@@ -187,7 +193,7 @@ def _salt(target: Path, base: Path, wheels: Path) -> None:
     with _entered([base], scratch, {wheels: Path("/mnt")}) as enter:
         run([*enter, "python3", "-m", "venv", layout.VENV], env=environment)
         requirements = scratch / "root/tmp/requirements.txt"
-        shutil.copyfile(REQUIREMENTS, requirements)
+        shutil.copyfile(layout.REQUIREMENTS, requirements)
         run([*enter, python, *install, "-r", "/tmp/requirements.txt"], env=environment)  # noqa: S108
         requirements.unlink()
         packages = f"{layout.VENV}/lib/{PYTHON}/site-packages"
@@ -200,6 +206,8 @@ def _salt(target: Path, base: Path, wheels: Path) -> None:
         # check=False: some packages carry test files that are no valid Python on purpose
         run([*enter, python, "-m", "compileall", "-q", "-j", "2", *compiled],
             check=False, env=environment)  # fmt: skip
+    # The admin node hands them on: `pigsty node add`.
+    shutil.copytree(wheels, scratch / "upper" / layout.WHEELS.lstrip("/"))
     for path in (scratch / "upper").iterdir():
         path.rename(target / path.name)
     _remove(scratch)

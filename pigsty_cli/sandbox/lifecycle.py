@@ -129,6 +129,34 @@ class Sandbox:
             with self._progress.step("removing the caches"):
                 images.remove_all(self.paths)
 
+    def bare(self, name: str) -> None:
+        """Throw a node's disk away and boot it as the machine that one buys: Debian, and ssh.
+
+        Args:
+            name: its address or name. It keeps its address, and root of the admin node may log in.
+
+        Raises:
+            SandboxError: no such node, it is the admin node, or it doesn't boot.
+        """
+        spec = self._existing()
+        node = self.node(name)
+        if node.spec.host == spec.admin:
+            raise SandboxError(f"{name} is the admin node, which adds the others")
+        head = self.node(spec.admin)
+        if head.init is None:
+            raise SandboxError(f"the admin node doesn't run: `pigsty sandbox start {spec.admin}`")
+        with self._locked():
+            _salt, base = self._build()
+            with self._progress.step(f"{node.spec.name} gets a bare disk"):
+                node.remove()
+                node.mount((base,))
+                tree = Tree(node.root)
+                seed.machine(tree, node.spec, spec)
+                seed.trust(tree, Tree(head.root))
+            self._launch(node, spec)
+            with self._progress.step(f"{node.spec.name} ({node.spec.host}) boots"):
+                node.wait_booted()
+
     def kill(self, name: str) -> None:
         """Cut a node's power; no error when it is off.
 

@@ -3,6 +3,7 @@
 import secrets
 from pathlib import Path
 
+from pigsty.render import ssh
 from pigsty_cli.bootstrap import admin, layout, minion, settings
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.sandbox import network
@@ -47,7 +48,27 @@ def machine(tree: Tree, node: NodeSpec, spec: SandboxSpec) -> None:
             *tree.path("/etc/apt/sources.list.d").glob("*"),
         ):
             path.unlink(missing_ok=True)
+    key = ssh.key_pair(secrets.token_hex(32), f"root@{node.name}")
+    tree.write("/etc/ssh/ssh_host_ed25519_key", key.private, 0o600)
+    tree.write("/etc/ssh/ssh_host_ed25519_key.pub", f"{key.public}\n", 0o644)
     tree.write(done, "", 0o644)
+
+
+def trust(tree: Tree, head: Tree) -> None:
+    """Let root of the admin node log in to another one, as whoever installed it would have.
+
+    Args:
+        tree: the other one's files.
+        head: the admin node's files; it gets a key pair if it has none.
+    """
+    private, public = "/root/.ssh/id_ed25519", "/root/.ssh/id_ed25519.pub"
+    head.folder("/root/.ssh", 0o700)
+    if not head.exists(private) or not head.exists(public):
+        key = ssh.key_pair(secrets.token_hex(32), "root@admin")
+        head.write(private, key.private, 0o600)
+        head.write(public, f"{key.public}\n", 0o644)
+    tree.folder("/root/.ssh", 0o700)
+    tree.write("/root/.ssh/authorized_keys", head.path(public).read_bytes(), 0o600)
 
 
 def salt(trees: dict[str, Tree], spec: SandboxSpec, inventory: Path, *, replace: bool) -> None:

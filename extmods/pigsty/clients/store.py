@@ -42,6 +42,19 @@ class Update:
     pairs: Sequence[tuple[str, str | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A store, and the part of it that matters.
+
+    Attributes:
+        store: to be read and watched.
+        namespace: Patroni's, for example ``/pg/``.
+    """
+
+    store: Store
+    namespace: str
+
+
 class Store(Protocol):
     """A store that can be read and watched."""
 

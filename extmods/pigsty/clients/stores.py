@@ -1,25 +1,30 @@
 """The stores of a deployment's clusters, as the admin node reads them: with a user that only reads.
 
-The user's password is derived from the deployment's key. The client certificate is made here for a
-day, because an admin node need be neither a member of etcd nor an infra node.
+In etcd the user's password is derived from the deployment's key, and the client certificate is made
+here for a day, because an admin node need be neither a member of etcd nor an infra node. Consul is
+asked with the token that the inventory has for it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pigsty import pki, sharding, views
+from pigsty import keyspace, pki, sharding, views
+from pigsty.clients.consul import Address, ConsulStore
 from pigsty.clients.etcd import Etcd
 from pigsty.clients.etcd_watch import EtcdStore
-from pigsty.clients.store import Store
+from pigsty.clients.store import Source, Store
 from pigsty.errors import ClientError
-from pigsty.pillar.etcd import WATCHER, namespace, watched, watcher_password
+from pigsty.pillar.etcd import WATCHER, watcher_password
 from pigsty.pillar.site import Site
 from pigsty.topology import PgCluster, Topology
+
+log = logging.getLogger(__name__)
 
 #: Where the certificate for a day is kept.
 RUN = Path("/run/pigsty")
@@ -40,12 +45,24 @@ class Access:
     pki: Path
     run: Path = RUN
 
-    def store(self, topology: Topology) -> Store:
+    def source(self, topology: Topology, kind: keyspace.Kind) -> Source | None:
+        """Return a store and what is watched there; None when no cluster is in it.
+
+        Raises:
+            ClientError: the inventory has no such store, or this machine nothing to open it with.
+        """
+        if not keyspace.clusters(topology, kind):
+            return None
+        return Source(self.store(topology, kind), keyspace.watched(topology, kind))
+
+    def store(self, topology: Topology, kind: keyspace.Kind = "etcd") -> Store:
         """Return a client of the store that the inventory names now.
 
         Raises:
             ClientError: there is none, or this machine has no CA to open it with.
         """
+        if kind == "consul":
+            return ConsulStore(consul_address(topology))
         if not topology.etcd:
             raise ClientError("the inventory has no etcd: there is nothing to watch")
         ca, cert, key = self._certificate()
@@ -62,22 +79,43 @@ class Access:
         Raises:
             ClientError: the store doesn't answer.
         """
-        store = self.store(topology)
+        stores: dict[keyspace.Kind, Store] = {}
         found: dict[str, views.ClusterView] = {}
         for cluster in clusters:
-            space = f"{namespace(cluster)}/"
+            kind = keyspace.kind(cluster)
+            store = stores.get(kind) or stores.setdefault(kind, self.store(topology, kind))
+            space = f"{keyspace.namespace(cluster)}/"
             pairs = store.read(f"{space}{sharding.path(cluster)}/").pairs
             found |= known(topology, views.read(space, pairs))
         return found
 
     def all_views(self, topology: Topology) -> dict[str, views.ClusterView]:
-        """Return how all clusters are in the store now, in one read.
+        """Return how all clusters are in their stores now, in one read of each.
+
+        Clusters of a store that doesn't answer are left out, as long as another one answers.
 
         Raises:
-            ClientError: the store doesn't answer.
+            ClientError: no store answers.
         """
-        space = watched(topology)
-        return known(topology, views.read(space, self.store(topology).read(space).pairs))
+        found: dict[str, views.ClusterView] = {}
+        problems: list[ClientError] = []
+        answers = 0
+        for kind in keyspace.KINDS:
+            try:
+                source = self.source(topology, kind)
+                if source is None:
+                    continue
+                pairs = source.store.read(source.namespace).pairs
+            except ClientError as error:
+                problems.append(error)
+                continue
+            answers += 1
+            found |= known(topology, views.read(source.namespace, pairs))
+        if problems and not answers:
+            raise problems[0]
+        for problem in problems:
+            log.warning("%s: its clusters are looked at next time", problem)
+        return found
 
     def _certificate(self) -> tuple[str, str, str]:
         """Return the files of CA, client certificate and key; make a new pair once a day."""
@@ -101,6 +139,23 @@ class Access:
         self.run.mkdir(mode=0o755, parents=True, exist_ok=True)
         _write(key, private)
         _write(cert, signed)
+
+
+def consul_address(topology: Topology) -> Address:
+    """Return how this machine reaches the Consul of the inventory's clusters, to read only.
+
+    Raises:
+        ClientError: no cluster uses Consul.
+    """
+    found = keyspace.clusters(topology, "consul")
+    if not found:
+        raise ClientError("no cluster of the inventory uses Consul")
+    params = found[0].vars
+    return Address(
+        url=str(params["pg_consul_url"]),
+        token=str(params["pg_consul_watch_token"] or ""),
+        ca=str(params["pg_consul_ca"] or ""),
+    )
 
 
 def names(topology: Topology) -> dict[str, str]:

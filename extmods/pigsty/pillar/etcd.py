@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pigsty import sharding
+from pigsty import keyspace, sharding
 from pigsty.pillar.pgsql import etcd_password
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
@@ -72,7 +72,7 @@ def _users(topology: Topology, site: Site) -> list[dict[str, str]]:
     Citus' coordinator looks at the keys of every group, so the groups of a shard have one user.
     """
     scopes: dict[str, PgCluster] = {}
-    for _name, cluster in sorted(topology.pg_clusters.items()):
+    for cluster in keyspace.clusters(topology, "etcd"):
         scopes.setdefault(sharding.scope(cluster), cluster)
     users = [
         {
@@ -86,7 +86,7 @@ def _users(topology: Topology, site: Site) -> list[dict[str, str]]:
     watcher = {
         "name": WATCHER,
         "password": watcher_password(site),
-        "prefix": watched(topology),
+        "prefix": keyspace.watched(topology),
         "right": "READ",
     }
     return [*users, watcher]
@@ -97,23 +97,9 @@ def watcher_password(site: Site) -> str:
     return site.secret("all", "etcd_watch_password")
 
 
-def watched(topology: Topology) -> str:
-    """Return the part of the key space that is watched: Patroni's namespace.
-
-    With several namespaces it is what they have in common, at most everything.
-    """
-    spaces = {f"{namespace(cluster)}/" for cluster in topology.pg_clusters.values()} or {"/pg/"}
-    return spaces.pop() if len(spaces) == 1 else "/"
-
-
 def prefix(cluster: PgCluster) -> str:
     """Return the part of the key space that is a PostgreSQL cluster's own, ``/pg/<cluster>/``.
 
     The groups of a Citus cluster have theirs together: ``/pg/<shard>/``.
     """
-    return f"{namespace(cluster)}/{sharding.scope(cluster)}/"
-
-
-def namespace(cluster: PgCluster) -> str:
-    """Return Patroni's namespace of a cluster without the slash at its end, for example ``/pg``."""
-    return "/" + str(cluster.vars["pg_namespace"] or "/pg").strip("/")
+    return f"{keyspace.namespace(cluster)}/{sharding.scope(cluster)}/"

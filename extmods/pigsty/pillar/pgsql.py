@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pigsty import sharding
+from pigsty import keyspace, sharding
 from pigsty.errors import PillarError
 from pigsty.pillar import monitor, replication
 from pigsty.pillar.site import Site
@@ -127,6 +127,8 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     vip = _vip(member, str(data["patroni_unit"]))
     if vip is not None:
         tokens.append("vip-manager")
+    if keyspace.kind(cluster) == "consul":
+        tokens.append("python3-consul")
     return {
         "backup": backup,
         "certificates": CERTIFICATES,
@@ -279,7 +281,8 @@ def _source(
 def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, Any]:
     cluster = topology.pg_clusters[member.cluster]
     params = member.vars
-    if not topology.etcd:
+    store = keyspace.kind(cluster)
+    if store == "etcd" and not topology.etcd:
         raise PillarError(
             f"cluster {cluster.name} needs an etcd to agree on its leader: add a group `etcd`"
         )
@@ -290,6 +293,7 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
     allowed |= dict.fromkeys(peer.ip for group in groups for peer in group.members)
     return {
         "allowed": list(allowed),
+        "consul": _consul(params) if store == "consul" else None,
         "delay": replication.delay(member),
         "etcd": [f"{etcd.ip}:{etcd.node.vars['etcd_port']}" for etcd in topology.etcd],
         "etcd_password": etcd_password(cluster, site),
@@ -312,6 +316,15 @@ def _patroni(topology: Topology, member: PgInstance, site: Site) -> dict[str, An
         "standby_of": replication.standby_of(topology, cluster),
         "superuser_password": passwords.password(topology, cluster.name, site, "pg_dbsu_password"),
         "tags": replication.tags(topology, member),
+    }
+
+
+def _consul(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how Patroni reaches Consul, with a token that writes its cluster's keys."""
+    return {
+        "ca": str(params["pg_consul_ca"] or ""),
+        "token": str(params["pg_consul_token"] or ""),
+        "url": str(params["pg_consul_url"]),
     }
 
 

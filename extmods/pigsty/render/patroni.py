@@ -138,15 +138,7 @@ def build(
         },
         "restapi": _restapi(spec),
         "ctl": _ctl(spec),
-        "etcd3": {
-            "hosts": patroni["etcd"],
-            "protocol": "https",
-            "cacert": f"{spec['certificates']}/ca.crt",
-            "cert": f"{spec['certificates']}/server.crt",
-            "key": f"{spec['certificates']}/server.key",
-            "username": patroni["etcd_username"],
-            "password": patroni["etcd_password"],
-        },
+        **_store(spec),
         "tags": {**patroni["tags"], **_libraries(spec, lacking)},
         "watchdog": _watchdog(params, watchdog),
         "postgresql": _postgresql(spec),
@@ -159,6 +151,30 @@ def build(
         begins = {**spec, "params": {**params, "pg_libs": ", ".join(able)}}
         config["bootstrap"] = {"dcs": dynamic(begins, machine), "initdb": _initdb(params)}
     return config
+
+
+def _store(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the members agree: etcd, or Consul."""
+    patroni = spec["patroni"]
+    consul = patroni["consul"]
+    if consul is None:
+        return {
+            "etcd3": {
+                "hosts": patroni["etcd"],
+                "protocol": "https",
+                "cacert": f"{spec['certificates']}/ca.crt",
+                "cert": f"{spec['certificates']}/server.crt",
+                "key": f"{spec['certificates']}/server.key",
+                "username": patroni["etcd_username"],
+                "password": patroni["etcd_password"],
+            }
+        }
+    found = {"url": consul["url"], "register_service": False}
+    if consul["token"]:
+        found["token"] = consul["token"]
+    if consul["ca"]:
+        found |= {"cacert": consul["ca"], "verify": True}
+    return {"consul": found}
 
 
 def _libraries(spec: Mapping[str, Any], lacking: Sequence[str]) -> dict[str, str]:

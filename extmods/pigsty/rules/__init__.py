@@ -13,6 +13,7 @@ from pigsty.findings import Finding
 from pigsty.rules import (
     backup,
     citus,
+    consul,
     etcd,
     hba,
     hosts,
@@ -51,6 +52,8 @@ RULES: tuple[Rule, ...] = (
     infra.restarts,
     etcd.members,
     etcd.timing,
+    consul.address,
+    consul.shared,
     pgsql.clusters,
     pgsql.strays,
     pgsql.upstream,

@@ -30,6 +30,8 @@ SHARED = (
     "pg_pwd_enc",
     "pg_namespace",
     "pg_etcd_password",
+    "pg_dcs_type",
+    "pg_consul_token",
     "patroni_username",
     "patroni_password",
     "patroni_ssl_enabled",

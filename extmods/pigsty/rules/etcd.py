@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pigsty.findings import Finding
-from pigsty.rules import sequences
+from pigsty.rules import consul, sequences
 from pigsty.rules.context import Context
 
 #: etcd refuses an election time-out below this many heartbeats.
@@ -16,7 +16,8 @@ def members(ctx: Context) -> Iterator[Finding]:
     """Check the group etcd: there when it is needed, numbered, of an odd size, one cluster."""
     nodes = [ctx.topology.nodes[ip] for ip in ctx.topology.groups.get("etcd", ())]
     place = ctx.group("etcd")
-    needed = next((node for node in ctx.nodes if "pgsql" in node.modules), None)
+    members = (node for node in ctx.nodes if "pgsql" in node.modules)
+    needed = next((node for node in members if not consul.uses(ctx, node)), None)
     if not nodes:
         if needed is not None:
             text = "there is no etcd host, but the PostgreSQL clusters need etcd"

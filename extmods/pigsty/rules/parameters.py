@@ -99,6 +99,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "pg_shared_buffer_ratio": (0.01, 0.8),
     "pg_version": (10, 19),
     "pg_weight": (0, 256),
+    "pigsty_drift_interval": (0, 31_536_000),
     "redis_cluster_replicas": (0, 10),
 }
 

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from pigsty import pki, topology, views
 from pigsty.clients import stores
+from pigsty.clients.consul import Address, ConsulStore
 from pigsty.clients.etcd_watch import EtcdStore
 from pigsty.clients.store import Snapshot, Update
 from pigsty.clients.stores import Access
@@ -100,6 +101,97 @@ def test_a_ca_that_was_replaced_signs_anew(declared: Topology, access: Access) -
     os.utime(access.pki / "ca.crt", (later, later))
     access.store(declared)
     assert (access.run / "watch.crt").read_bytes() != before
+
+
+MIXED = """
+all:
+  vars:
+    admin_ip: 10.1.1.1
+    pg_consul_url: https://consul.test:8501
+    pg_consul_watch_token: reads
+    pg_consul_ca: /etc/consul/ca.crt
+  children:
+    infra: { hosts: { 10.1.1.1: { infra_seq: 1 } } }
+    etcd: { hosts: { 10.1.1.1: { etcd_seq: 1 } } }
+    plain: { vars: { pg_cluster: plain }, hosts: { 10.1.1.2: { pg_seq: 1, pg_role: primary } } }
+    other:
+      vars: { pg_cluster: other, pg_dcs_type: consul, pg_consul_token: writes, pg_namespace: /db }
+      hosts: { 10.1.1.3: { pg_seq: 1, pg_role: primary } }
+"""
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Topology:
+    file = tmp_path / "mixed.yml"
+    file.write_text(MIXED)
+    return topology.load(file)
+
+
+class Stores:
+    """A store of each kind, with one cluster; one that is down answers nobody."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.down: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
+
+        class Store:
+            def __init__(self, scene: Stores, kind: str) -> None:
+                self._scene, self._kind = scene, kind
+
+            def read(self, prefix: str) -> Snapshot:
+                if self._kind in self._scene.down:
+                    raise ClientError(f"{self._kind} is down")
+                self._scene.asked.append((self._kind, prefix))
+                cluster = {"etcd": "plain", "consul": "other"}[self._kind]
+                space = {"etcd": "/pg/", "consul": "/db/"}[self._kind]
+                return Snapshot(1, [(f"{space}{cluster}/leader", f"{cluster}-1")])
+
+            def watch(self, prefix: str, revision: int) -> Iterator[Update]:
+                raise NotImplementedError
+
+        monkeypatch.setattr(Access, "store", lambda _self, _found, kind="etcd": Store(self, kind))
+
+
+def test_each_cluster_is_read_in_its_own_store(
+    mixed: Topology, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Stores(monkeypatch)
+    found = access.of(mixed, list(mixed.pg_clusters.values()))
+    assert {name: view.leader for name, view in found.items()} == {
+        "plain": "plain-1",
+        "other": "other-1",
+    }
+    assert sorted(scene.asked) == [("consul", "/db/other/"), ("etcd", "/pg/plain/")]
+    assert access.all_views(mixed).keys() == {"plain", "other"}
+
+
+def test_a_store_that_is_down_hides_its_own_clusters_only(
+    mixed: Topology, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Stores(monkeypatch)
+    scene.down = {"etcd"}
+    assert access.all_views(mixed).keys() == {"other"}
+    scene.down = {"etcd", "consul"}
+    with pytest.raises(ClientError, match="etcd is down"):
+        access.all_views(mixed)
+
+
+def test_where_no_cluster_is_in_a_store_there_is_nothing_to_watch(
+    mixed: Topology, declared: Topology, access: Access
+) -> None:
+    assert access.source(declared, "consul") is None
+    source = access.source(mixed, "consul")
+    assert source is not None
+    assert (type(source.store), source.namespace) == (ConsulStore, "/db/")
+    etcd = access.source(mixed, "etcd")
+    assert etcd is not None
+    assert etcd.namespace == "/pg/", "namespaces of clusters in the other store don't count"
+
+
+def test_the_admin_node_reads_consul_with_the_token_that_only_reads(mixed: Topology) -> None:
+    found = stores.consul_address(mixed)
+    assert found == Address("https://consul.test:8501", "reads", "/etc/consul/ca.crt")
+    assert "reads" not in repr(found)
 
 
 def test_without_etcd_or_a_ca_the_reason_is_told(tmp_path: Path, declared: Topology) -> None:

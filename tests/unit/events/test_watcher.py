@@ -11,7 +11,8 @@ import pytest
 from pigsty import watcher
 from pigsty.clients.etcd import EtcdError
 from pigsty.clients.etcd_watch import update as read_line
-from pigsty.clients.store import Gap, Snapshot, Update
+from pigsty.clients.store import Gap, Snapshot, Source, Update
+from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 from pigsty.views import Change
 from pigsty.watcher import Watcher
@@ -50,9 +51,10 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.told = FakeStore(), list[Change]()
+        self.source: Source | None = Source(self.store, "/pg/")
         self.time = 0.0
         self.stop = threading.Event()
-        self.watcher = Watcher(lambda: self.store, "/pg/", self.told.append, lambda: self.time)
+        self.watcher = Watcher(lambda: self.source, self.told.append, clock=lambda: self.time)
 
     def session(self) -> None:
         self.watcher.session(self.stop)
@@ -70,6 +72,25 @@ def scene() -> Scene:
 def test_what_is_there_at_first_is_no_change(scene: Scene) -> None:
     scene.session()
     assert scene.told == []
+
+
+def test_a_leader_that_changed_while_nobody_watched_is_told_when_the_watch_begins(
+    scene: Scene,
+) -> None:
+    scene.store.data["/pg/b/leader"] = "b-1"
+    dealt_with = {"a": "a-2", "b": "b-1"}
+    scene.watcher = Watcher(
+        lambda: scene.source,
+        scene.told.append,
+        lambda cluster: dealt_with.get(cluster, ""),
+        lambda: scene.time,
+    )
+    scene.session()
+    assert [(c.cluster, c.data["leader"], c.data["previous"]) for c in scene.told] == [
+        ("a", "a-1", "a-2")
+    ]
+    scene.session()
+    assert len(scene.told) == 1
 
 
 def test_the_stream_begins_where_the_read_ended(scene: Scene) -> None:
@@ -126,6 +147,21 @@ def test_after_a_while_everything_is_read_again_though_the_stream_goes_on(scene:
     assert scene.leaders == ["a-2", "a-3"]
 
 
+def test_where_nothing_is_to_be_watched_it_is_looked_again_later(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.session()
+    waited: list[float] = []
+    monkeypatch.setattr(scene.stop, "wait", waited.append)
+    source, scene.source = scene.source, None
+    scene.session()
+    assert waited == [DEADLINES["dcs.resync"]]
+    scene.source = source
+    scene.store.data[LEADER] = "a-2"
+    scene.session()
+    assert scene.told == [], "what is there when a watch begins is no change"
+
+
 def test_a_store_that_is_down_is_waited_for_and_said_once(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,7 +181,7 @@ def test_a_store_that_is_down_is_waited_for_and_said_once(
         if change.data.get("leader") == "a-3":
             scene.stop.set()
 
-    scene.watcher = Watcher(lambda: scene.store, "/pg/", emit, lambda: scene.time)
+    scene.watcher = Watcher(lambda: scene.source, emit, clock=lambda: scene.time)
     scene.watcher.run(scene.stop)
     assert pauses[:7] == [0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]
     assert pauses[7] == watcher.PAUSES[0], "what answered once is asked again soon"

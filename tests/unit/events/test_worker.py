@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pigsty import topology, views, worker
+from pigsty import react, topology, views, worker
 from pigsty.errors import ClientError
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
@@ -30,6 +31,7 @@ class World:
         self.leaders = {"pg-test": "pg-test-2", "pg-meta": "pg-meta-1"}
         self.minions = MINIONS
         self.ran: list[Step] = []
+        self.noted: list[Mapping[str, tuple[str, ...]]] = []
         self.results: list[Callable[[Step], Mapping[str, HostResult]]] = []
         self.time = 100.0
         self.down = self.occupied = False
@@ -56,6 +58,9 @@ class World:
         if self.results:
             return self.results.pop(0)(step)
         return {host: HostResult(host, "ok") for host in step.hosts}
+
+    def note(self, truth: Truth, ran: Mapping[str, tuple[str, ...]]) -> None:
+        self.noted.append(ran)
 
     def clock(self) -> float:
         return self.time
@@ -231,6 +236,8 @@ def test_reconcile_queues_what_no_event_told(
     world: World, journal: Journal, at_work: Worker
 ) -> None:
     truth = world.truth("", "")
+    for host in MINIONS:
+        journal.settle("node.join", host, "applied", 90.0)
     # The leaders and the members of both clusters are news to an empty journal.
     assert worker.reconcile(journal, truth, 100.0) == 4
     assert worker.reconcile(journal, truth, 100.0) == 0, "what is queued isn't queued again"
@@ -244,5 +251,53 @@ def test_reconcile_queues_what_no_event_told(
 
 def test_reconcile_leaves_alone_whom_nobody_leads(world: World, journal: Journal) -> None:
     world.leaders = {"pg-test": ""}
+    for host in MINIONS:
+        journal.settle("node.join", host, "applied", 90.0)
     worker.reconcile(journal, world.truth("", ""), 100.0)
     assert [reaction.kind for reaction in journal.open()] == ["pgsql.member"]
+
+
+def test_reconcile_finds_who_joined_and_was_never_applied(world: World, journal: Journal) -> None:
+    world.leaders = {}
+    world.minions = frozenset({"10.10.10.11", "10.10.10.12", "10.9.9.9"})
+    journal.settle("node.join", "10.10.10.11", "applied", 90.0)
+    assert worker.reconcile(journal, world.truth("", ""), 100.0) == 1
+    assert [(one.kind, one.subject) for one in journal.open()] == [("node.join", "10.10.10.12")]
+
+
+def test_before_the_first_apply_reconcile_leaves_nodes_alone(
+    world: World, journal: Journal
+) -> None:
+    world.leaders = {}
+    truth = replace(world.truth("", ""), deployed=False)
+    assert worker.reconcile(journal, truth, 100.0) == 0
+
+
+def test_what_ran_well_is_noted_by_host(world: World, journal: Journal, at_work: Worker) -> None:
+    journal.note(leader(), 100.0)
+    settle(at_work)
+    (noted,) = world.noted
+    assert noted["10.10.10.11"] == noted["10.10.10.13"] == ("pgsql.hba", "pgsql.pgbouncer")
+    assert noted["10.10.10.12"] == ("pgsql.hba", "pgsql.pgbouncer", "pgsql.objects")
+
+
+def test_stages_of_one_host_are_noted_together(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    steps = (Step(("10.10.10.11",), ("node.hosts",)),), (Step(("10.10.10.11",), ("pgsql",)),)
+    decision = react.Decision("an edit", stages=steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(react, "decide", lambda *_: decision)
+        journal.note(Hint("inventory.changed", "inventory", "master", {}), 100.0)
+        settle(at_work)
+    assert world.noted == [{"10.10.10.11": ("node.hosts", "pgsql")}]
+
+
+def test_what_failed_is_not_noted(world: World, journal: Journal, at_work: Worker) -> None:
+    def failed(step: Step) -> Mapping[str, HostResult]:
+        return {host: HostResult(host, "failed", error="no") for host in step.hosts}
+
+    world.results = [failed, failed]
+    journal.note(leader(), 100.0)
+    settle(at_work)
+    assert world.noted == [{}]

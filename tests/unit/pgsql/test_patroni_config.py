@@ -245,3 +245,26 @@ def test_replicas_come_from_the_leader_without_one(config, changes):
     found = config("10.1.1.12", **changes)["postgresql"]
     assert found["create_replica_methods"] == ["basebackup"]
     assert not {"recovery_conf", "pgbackrest"} & set(found)
+
+
+def test_a_cluster_in_consul_has_consul_and_no_etcd(pillar):
+    spec = pillar(
+        pg_dcs_type="consul", pg_consul_token="T", pg_consul_url="https://consul.test:8501",
+        pg_consul_ca="/etc/consul/ca.crt",
+    )  # fmt: skip
+    config = patroni.build(spec, MACHINE, watchdog=False)
+    assert "etcd3" not in config
+    assert config["consul"] == {
+        "url": "https://consul.test:8501",
+        "register_service": False,
+        "token": "T",
+        "cacert": "/etc/consul/ca.crt",
+        "verify": True,
+    }
+    assert "python3-consul" in spec["packages"]
+
+
+def test_a_cluster_in_etcd_has_no_consul(pillar):
+    spec = pillar()
+    assert "consul" not in patroni.build(spec, MACHINE, watchdog=False)
+    assert "python3-consul" not in spec["packages"]

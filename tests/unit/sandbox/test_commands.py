@@ -57,6 +57,7 @@ def test_exec_passes_a_commands_own_options_on(recorder, words):
     ("words", "call"),
     [
         (["kill", "node-11"], ("kill", "node-11")),
+        (["bare", "node-11"], ("bare", "node-11")),
         (["start"], ("start", ())),
         (["partition", "a", "--from", "b", "--from", "c"], ("partition", "a", ("b", "c"))),
         (["partition", "a"], ("partition", "a", ())),
