@@ -51,7 +51,8 @@ def side(
         source: whether the backup is that of the cluster that ``pg_pitr`` names.
 
     Raises:
-        CommandExecutionError: there is a copy already, no space, or it didn't come up.
+        CommandExecutionError: there is a copy already, no space, or it didn't come up; then
+            nothing of it is left.
 
     CLI Example: called by `pigsty pgsql restore --side`.
     """
@@ -64,10 +65,15 @@ def side(
     for path in (folder, Path(copy.data), Path(f"{copy.data}.tablespaces")):
         path.mkdir(mode=0o700)
         shutil.chown(path, user.pw_uid, GROUP)
-    if source:
-        _configure(Path(copy.config))
-    _restore(copy, backups.Target(**target), label, timeline, source)
-    return _recover(copy)
+    try:
+        if source:
+            _configure(Path(copy.config))
+        _restore(copy, backups.Target(**target), label, timeline, source)
+        return _recover(copy)
+    except CommandExecutionError:
+        # What didn't come up shows nothing, and would be in the way of the next one.
+        remove()
+        raise
 
 
 def remove() -> dict[str, Any]:

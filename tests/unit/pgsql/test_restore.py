@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -180,6 +182,22 @@ def test_a_second_copy_is_refused(machine, tmp_path):
         machine.side(LATEST, "F", 5440)
     assert machine.remove() == {"removed": str(tmp_path / "side")}
     assert machine.remove() == {"removed": None}
+
+
+def test_nothing_is_left_of_a_copy_that_fails(machine, tmp_path, monkeypatch):
+    answer = [{"name": "pg-test", "status": {"code": 0}, "backup": [{"label": "F"}]}]
+    machine.member.salt["pigsty_pgbackrest.info"] = lambda source=False: answer
+
+    def fail(*_):
+        assert (tmp_path / "side/data").is_dir()
+        raise CommandExecutionError("the repository is silent")
+
+    machine.member.salt["pigsty_pgbackrest.execute"] = fail
+    monkeypatch.setattr(machine.shutil, "chown", lambda *_: None)
+    monkeypatch.setattr(machine.pwd, "getpwnam", lambda _: SimpleNamespace(pw_uid=0))
+    with pytest.raises(CommandExecutionError, match="silent"):
+        machine.side(LATEST, "F", 5440)
+    assert not (tmp_path / "side").exists()
 
 
 def test_a_copy_that_finds_no_space_or_backup_is_refused(machine, tmp_path):
