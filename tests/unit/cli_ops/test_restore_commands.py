@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,12 @@ def test_another_cluster_comes_beside_and_never_in_place(world: World, tmp_path:
     assert steps(world) == ["look", "side"]
     assert world.words["look"] == {"source": True}
     assert world.words["side"]["source"] is True
+
+
+def test_json_is_json_also_when_there_is_nothing_to_show(world: World, capsys: Any) -> None:
+    for words in (("restore", "pg-test", "--remove"), ("pitr", "pg-test", "--to", AFTER, "--test")):
+        assert ask(*words, "-o", "json") == exitcodes.OK
+        assert json.loads(capsys.readouterr().out) == []
 
 
 def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
