@@ -416,7 +416,34 @@ def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
     assert 'pigsty_drill_success{cluster="pg-test"} 0\n' in metric.read_text()
 
 
-def test_a_drill_that_fails_tidies_up(world: World) -> None:
+def test_a_drill_that_fails_tidies_up_its_own_copy(world: World) -> None:
     world.fails = "side"
     assert ask("drill", "pg-test") == exitcodes.FAILED
     assert world.calls[-1][0] == "remove"
+    assert world.words["remove"] == {"drill": True}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda world: world.rows.pop(), "no leader"),
+        (lambda world: setattr(world, "stanza", "other"), "no backup"),
+    ],
+)
+def test_a_drill_without_a_leader_or_a_backup_has_failed(
+    world: World, capsys: Any, spoil: Any, said: str
+) -> None:
+    spoil(world)
+    assert ask("drill", "pg-test") != exitcodes.OK
+    assert said in capsys.readouterr().err
+    metric = drills.FOLDER / "pigsty_drill_pg-test.prom"
+    assert 'pigsty_drill_success{cluster="pg-test"} 0\n' in metric.read_text()
+
+
+def test_a_drill_that_another_run_keeps_out_says_nothing_of_the_backups(
+    world: World, capsys: Any
+) -> None:
+    with lock.held("pigsty apply"):
+        assert ask("drill", "pg-test") == exitcodes.REFUSED
+    assert "another run is going on" in capsys.readouterr().err
+    assert not drills.FOLDER.exists()
