@@ -33,6 +33,9 @@ def command(cluster: str, words: Sequence[str], *, test: bool, output: str) -> i
         plan = scaling.growth(topology, cluster, live, words)
         if not plan.members:
             message(f"all members of {cluster} live: there is nobody to add")
+            if output != "table":
+                emit({"cluster": cluster, "test": test, "added": [], "steps": [], "hosts": []},
+                     output)  # fmt: skip
             return 0
         phases = Phases(master, topology, _presence(master, topology, plan), test)
         phases.ready()

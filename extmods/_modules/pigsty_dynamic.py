@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
@@ -96,6 +97,10 @@ def _unable(names: list[str], wait: bool) -> str:
             wait_until(told, "patroni.libraries", "all members say which libraries they can load")
         except DeadlineExceeded:
             silent = silent or members
+        if lacking:
+            # Who lacked one gets it by the run that this is part of, and says so in a moment.
+            with suppress(DeadlineExceeded):
+                wait_until(lambda: told() and not lacking, "patroni.tags", "all have the libraries")
     else:
         told()
         # Who hasn't spoken yet will, in a real run.

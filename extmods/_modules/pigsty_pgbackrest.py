@@ -25,6 +25,8 @@ __virtualname__ = "pigsty_pgbackrest"
 #: Seconds that one try at a silent repository takes. pgBackRest says which host was silent after
 #: about nine times as long (19 s): that must come before the deadline of the look.
 PATIENCE = 2
+#: What a check or a backup says when its WAL didn't come to the archive, whatever the reason.
+_UNARCHIVED = "was not archived before"
 
 
 def __virtual__() -> str:
@@ -177,9 +179,9 @@ def carry_out(changes: dict[str, Any]) -> None:
         # A replica makes it from its own control file, without asking the leader.
         _create(changes[f"stanza {stanza}"], online=leads)
         if leads:
-            execute(["check"], "backup.check")
+            _work(["check"], "backup.check")
     if "backup" in changes and leads:
-        execute(["backup", "--type=full"], "backup.first")
+        _work(["backup", "--type=full"], "backup.first")
     left = plan()
     if left:
         raise CommandExecutionError(f"made, but still missing: {', '.join(sorted(left))}")
@@ -192,7 +194,8 @@ def backup(kind: str = "incr") -> dict[str, Any]:
         kind: ``full``, ``diff`` or ``incr``; without a full one before it, it is a full one.
 
     Raises:
-        CommandExecutionError: this member doesn't lead, or pgBackRest refused.
+        CommandExecutionError: this member doesn't lead, or came to follow meanwhile; or pgBackRest
+            refused.
 
     CLI Example:
 
@@ -207,7 +210,7 @@ def backup(kind: str = "incr") -> dict[str, Any]:
         raise CommandExecutionError(f"this member doesn't lead, it is {role}: nothing was done")
     for missing in (change for name, change in plan().items() if name != "backup"):
         _create(missing, online=True)
-    execute(["backup", f"--type={kind}"], "backup.run")
+    _work(["backup", f"--type={kind}"], "backup.run")
     found = backups.parse(info(), _spec()["backup"]["stanza"]).backups
     if not found:
         raise CommandExecutionError("pgBackRest made no backup")
@@ -275,6 +278,37 @@ def execute(arguments: Sequence[str], deadline: str, stanza: str = "", config: s
     user = spec["params"]["pg_dbsu"]
     said: str = __salt__["pigsty_command.answer"](command, user, pgbackrest.GROUP, deadline)
     return said
+
+
+def _work(arguments: Sequence[str], deadline: str) -> None:
+    """Run what only a leader can do, and say what pgBackRest itself can't see of a failure.
+
+    Raises:
+        CommandExecutionError: it failed; the text holds pgBackRest's own words.
+    """
+    try:
+        execute(arguments, deadline)
+    except CommandExecutionError as err:
+        role = __salt__["pigsty_patroni.live_role"]()
+        if role != "primary":
+            raise CommandExecutionError(
+                f"the lead of the cluster went to another member meanwhile: what was begun here is "
+                f"no backup, make one there ({err})"
+            ) from err
+        why = _unarchived() if _UNARCHIVED in str(err) else ""
+        raise CommandExecutionError(f"{err}\n{why}".strip()) from err
+
+
+def _unarchived() -> str:
+    """Return why archiving failed last: the background process leaves it in its queue."""
+    spec = _spec()
+    queue = Path(spec["directories"]["home"], "spool/archive", spec["backup"]["stanza"], "out")
+    try:
+        last = max(queue.glob("*.error"), key=lambda file: file.stat().st_mtime)
+        # The first line is a code.
+        return f"archive-push: {last.read_text('utf-8', 'replace').partition(chr(10))[2].strip()}"
+    except (OSError, ValueError):
+        return ""
 
 
 def _create(change: Mapping[str, Any], *, online: bool) -> None:

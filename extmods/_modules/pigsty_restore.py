@@ -46,17 +46,20 @@ def side(
     Args:
         target: the fields of a :class:`pigsty.backups.Target`.
         label: the backup to begin with.
-        port: where it listens; 0 for nowhere but a socket in its own folder.
+        port: where it listens; 0 for a drill's copy, which listens nowhere.
         timeline: the timeline to follow, the newest by default.
         source: whether the backup is that of the cluster that ``pg_pitr`` names.
 
     Raises:
-        CommandExecutionError: there is a copy already, no space, or it didn't come up.
+        CommandExecutionError: there is a copy already, no space, or it didn't come up; then
+            nothing of it is left.
 
     CLI Example: called by `pigsty pgsql restore --side`.
     """
-    copy = restore.side(_spec(), port)
+    copy = restore.side(_spec(), port) if port else restore.drill(_spec())
     folder = Path(copy.data).parent
+    if not port:
+        remove(drill=True)  # one that was cut off left it
     if folder.exists():
         raise CommandExecutionError(f"there is a copy already in {folder}: remove it first")
     _look_for_space(folder.parent, label, source)
@@ -64,14 +67,22 @@ def side(
     for path in (folder, Path(copy.data), Path(f"{copy.data}.tablespaces")):
         path.mkdir(mode=0o700)
         shutil.chown(path, user.pw_uid, GROUP)
-    if source:
-        _configure(Path(copy.config))
-    _restore(copy, backups.Target(**target), label, timeline, source)
-    return _recover(copy)
+    try:
+        if source:
+            _configure(Path(copy.config))
+        _restore(copy, backups.Target(**target), label, timeline, source)
+        return _recover(copy)
+    except CommandExecutionError:
+        # What didn't come up shows nothing, and would be in the way of the next one.
+        remove(drill=not port)
+        raise
 
 
-def remove() -> dict[str, Any]:
+def remove(drill: bool = False) -> dict[str, Any]:
     """Stop the copy beside the live cluster and delete it; without one, nothing is done.
+
+    Args:
+        drill: the one that a drill made, instead of a person's.
 
     CLI Example:
 
@@ -79,7 +90,7 @@ def remove() -> dict[str, Any]:
 
         salt-call pigsty_restore.remove
     """
-    copy = restore.side(_spec(), 0)
+    copy = restore.drill(_spec()) if drill else restore.side(_spec(), 0)
     folder = Path(copy.data).parent
     _stop(copy)
     existed = folder.exists()
@@ -140,8 +151,7 @@ def canary(write: bool = False) -> dict[str, Any]:
     """
     spec = _spec()
     params = spec["params"]
-    copy = restore.side(spec, 0)
-    server = _server(copy)
+    server = _server(restore.drill(spec))
     if write:
         server = session.Server(params["pg_localhost"], int(params["pg_port"]), params["pg_dbsu"])
     try:

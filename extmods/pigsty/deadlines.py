@@ -75,6 +75,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # All members of a cluster, applied at once, install the packages of a new library, and say
         # in their Patroni's tags that they have it.
         "patroni.libraries": 180.0,
+        # Who lacked a library says otherwise: its states of the same run, then Patroni's next look.
+        "patroni.tags": 30.0,
         # A lock that a client's transaction holds on an object of ours: it is taken up next time.
         "sql.lock": 15.0,
         # One statement: a copy of a large template, an extension that fills tables.

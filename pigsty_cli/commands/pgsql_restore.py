@@ -56,7 +56,7 @@ def restore(**options: Any) -> None:
     from pigsty_cli import restoring
 
     rows, output = restoring.command(**options)
-    if rows:
+    if rows or output != "table":
         emit(rows, output, columns=RESTORED)
 
 
@@ -91,7 +91,7 @@ def pitr(**options: Any) -> None:
     from pigsty_cli import recovering
 
     rows, output = recovering.command(**options)
-    if rows:
+    if rows or output != "table":
         emit(rows, output, columns=RESTORED)
 
 

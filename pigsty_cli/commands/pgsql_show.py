@@ -105,8 +105,14 @@ def _tables(page: Page) -> None:
 
 
 def _words(tags: Mapping[str, Any]) -> str:
-    """Return the tags that are set, as people write them."""
-    there = ((name, value) for name, value in tags.items() if value not in (None, False))
+    """Return the tags that are set, as people write them; what members tell each other isn't."""
+    from pigsty.render import libraries
+
+    there = (
+        (name, value)
+        for name, value in tags.items()
+        if value not in (None, False) and name != libraries.TAG
+    )
     return " ".join(name if value is True else f"{name}={value}" for name, value in there)
 
 

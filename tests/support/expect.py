@@ -122,12 +122,17 @@ class Writer:
         self.errors: list[str] = []
 
     def __enter__(self) -> Writer:
-        with self._dsn.connect() as connection:
-            connection.execute(f"DROP TABLE IF EXISTS {self.TABLE}")
-            connection.execute(f"CREATE TABLE {self.TABLE} (id bigint PRIMARY KEY)")
+        # A pool that met a server going down says so once more to whoever comes next.
+        eventually("the writer has its table", self._prepare, "services settle")
         self._thread.start()
         self.wait_for_rows(20)
         return self
+
+    def _prepare(self) -> bool:
+        with self._dsn.connect() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {self.TABLE}")
+            connection.execute(f"CREATE TABLE {self.TABLE} (id bigint PRIMARY KEY)")
+        return True
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()

@@ -50,18 +50,33 @@ class Copy:
 
 
 def side(spec: Mapping[str, Any], port: int) -> Copy:
-    """Return the copy beside the live cluster; port 0 means nobody connects from elsewhere."""
+    """Return a person's copy beside the live cluster, which is reached like the server itself."""
     folder = f"{spec['directories']['main']}/side"
     return Copy(
         data=f"{folder}/data",
-        # A drill is reached by its own folder only, a clone for a look like the server itself.
-        socket=spec["params"]["pg_localhost"] if port else folder,
-        port=port or int(spec["params"]["pg_port"]),
+        socket=spec["params"]["pg_localhost"],
+        port=port,
         unit="pigsty-side.service",
         log=f"{folder}/postgres.log",
         aside=True,
-        listen=f"127.0.0.1,{spec['ip']}" if port else "",
+        listen=f"127.0.0.1,{spec['ip']}",
         config=f"{folder}/pgbackrest.conf",
+    )
+
+
+def drill(spec: Mapping[str, Any]) -> Copy:
+    """Return the copy that a drill makes and deletes: a person's stays, and nobody connects to it.
+
+    It is reached by its own folder only.
+    """
+    folder = f"{spec['directories']['main']}/drill"
+    return Copy(
+        data=f"{folder}/data",
+        socket=folder,
+        port=int(spec["params"]["pg_port"]),
+        unit="pigsty-drill.service",
+        log=f"{folder}/postgres.log",
+        aside=True,
     )
 
 

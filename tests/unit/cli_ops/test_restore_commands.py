@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -398,6 +399,12 @@ def test_another_cluster_comes_beside_and_never_in_place(world: World, tmp_path:
     assert world.words["side"]["source"] is True
 
 
+def test_json_is_json_also_when_there_is_nothing_to_show(world: World, capsys: Any) -> None:
+    for words in (("restore", "pg-test", "--remove"), ("pitr", "pg-test", "--to", AFTER, "--test")):
+        assert ask(*words, "-o", "json") == exitcodes.OK
+        assert json.loads(capsys.readouterr().out) == []
+
+
 def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
     assert ask("drill", "pg-test") == exitcodes.OK
     assert steps(world) == ["look", "canary", "flush", "side", "canary", "remove"]
@@ -409,7 +416,34 @@ def test_a_drill_looks_for_its_row_and_tidies_up(world: World) -> None:
     assert 'pigsty_drill_success{cluster="pg-test"} 0\n' in metric.read_text()
 
 
-def test_a_drill_that_fails_tidies_up(world: World) -> None:
+def test_a_drill_that_fails_tidies_up_its_own_copy(world: World) -> None:
     world.fails = "side"
     assert ask("drill", "pg-test") == exitcodes.FAILED
     assert world.calls[-1][0] == "remove"
+    assert world.words["remove"] == {"drill": True}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda world: world.rows.pop(), "no leader"),
+        (lambda world: setattr(world, "stanza", "other"), "no backup"),
+    ],
+)
+def test_a_drill_without_a_leader_or_a_backup_has_failed(
+    world: World, capsys: Any, spoil: Any, said: str
+) -> None:
+    spoil(world)
+    assert ask("drill", "pg-test") != exitcodes.OK
+    assert said in capsys.readouterr().err
+    metric = drills.FOLDER / "pigsty_drill_pg-test.prom"
+    assert 'pigsty_drill_success{cluster="pg-test"} 0\n' in metric.read_text()
+
+
+def test_a_drill_that_another_run_keeps_out_says_nothing_of_the_backups(
+    world: World, capsys: Any
+) -> None:
+    with lock.held("pigsty apply"):
+        assert ask("drill", "pg-test") == exitcodes.REFUSED
+    assert "another run is going on" in capsys.readouterr().err
+    assert not drills.FOLDER.exists()

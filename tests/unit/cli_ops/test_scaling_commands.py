@@ -364,6 +364,8 @@ def test_nobody_is_added_twice_and_a_silent_machine_not_at_all(
 ) -> None:
     assert run(["pgsql", "add", "pg-test"]) == exitcodes.OK
     assert "there is nobody to add" in capsys.readouterr().err
+    assert run(["pgsql", "add", "pg-test", "-o", "json"]) == exitcodes.OK
+    assert json.loads(capsys.readouterr().out)["added"] == []
     world.live = replace(world.live, members=world.live.members[:2])
     master.accepted.discard(THREE)
     assert run(["pgsql", "add", "pg-test"]) == exitcodes.REFUSED

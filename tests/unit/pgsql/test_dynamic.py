@@ -293,7 +293,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    short = {"patroni.notices": 0.1, "patroni.libraries": 0.1}
+    short = {"patroni.notices": 0.1, "patroni.libraries": 0.1, "patroni.tags": 0.1}
     monkeypatch.setattr(deadlines, "DEADLINES", short)
 
 
@@ -366,6 +366,7 @@ def test_libraries_that_all_members_have_reach_the_dcs(dcs, member):
     assert dcs.state("x")["changes"] == {}
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("test", [True, False])
 def test_a_library_that_one_member_lacks_never_reaches_the_dcs(dcs, member, test):
     load(member, "pg_cron, auto_explain")
@@ -394,7 +395,8 @@ def test_a_member_that_is_down_or_was_not_applied_forbids_a_new_library(dcs, mem
     assert "pg-test-3, pg-test-4 haven't been applied" in result["comment"]
 
 
-def test_members_that_are_applied_at_the_same_time_are_waited_for(dcs, member):
+@pytest.mark.parametrize("before", [["auto_explain"], ["auto_explain", "-pg_cron"]])
+def test_members_that_are_applied_at_the_same_time_are_waited_for(dcs, member, before):
     load(member, "pg_cron, auto_explain")
     dcs.pending = ("shared_preload_libraries",)
     looks = []
@@ -402,7 +404,7 @@ def test_members_that_are_applied_at_the_same_time_are_waited_for(dcs, member):
 
     def later():
         looks.append(1)
-        say(dcs, "auto_explain")
+        say(dcs, *before)
         if len(looks) > 3:
             say(dcs, "auto_explain", "pg_cron")
         return fresh()

@@ -199,6 +199,42 @@ def test_a_backup_on_demand_makes_what_is_missing_first(setup):
         repository.module.backup("--stanza=x")
 
 
+def test_a_backup_whose_leader_changed_meanwhile_says_so(setup, member):
+    _, repository = setup("primary")
+    made = repository.module.execute
+
+    def execute(arguments, deadline):
+        if arguments[0] != "backup":
+            return made(arguments, deadline)
+        member.live = "replica"
+        raise CommandExecutionError("NULL result required to complete request")
+
+    repository.module.execute = execute
+    with pytest.raises(CommandExecutionError, match=r"another member meanwhile.*NULL result"):
+        repository.module.backup("full")
+
+
+@pytest.mark.parametrize("queued", [True, False])
+def test_wal_that_isnt_archived_is_told_with_its_reason(setup, member, tmp_path, queued):
+    managed, repository = setup("primary")
+    member.pillar["pigsty"]["pgsql"]["directories"]["home"] = str(tmp_path)
+    if queued:
+        queue = tmp_path / "spool/archive/pg-test/out"
+        queue.mkdir(parents=True)
+        (queue / "00000001.error").write_text("39\nunable to write '/b': [28] No space left\n")
+    made = repository.module.execute
+
+    def execute(arguments, deadline):
+        if arguments[0] == "check":
+            raise CommandExecutionError("WAL segment 1 was not archived before the 60000ms timeout")
+        return made(arguments, deadline)
+
+    repository.module.execute = execute
+    ret = managed("pg-test")
+    assert (ret["result"], "was not archived" in ret["comment"]) == (False, True)
+    assert ret["comment"].endswith("No space left") is queued
+
+
 def test_archiving_that_holds_the_lock_is_waited_for(setup, monkeypatch):
     managed, repository = setup("primary")
     made, held = repository.module.execute, ["once", "twice"]

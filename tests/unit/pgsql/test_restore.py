@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -32,10 +34,11 @@ def test_a_copy_beside_never_touches_the_live_cluster(pillar):
     assert settings["shared_buffers"] == "128MB"
 
 
-def test_a_drill_listens_nowhere(pillar):
-    copy = restore.side(pillar(), 0)
+def test_a_drill_listens_nowhere_and_shares_nothing_with_a_persons_copy(pillar):
+    copy, side = restore.drill(pillar()), restore.side(pillar(), 5440)
     assert settings_of(restore.start(copy, pillar(), {}))["listen_addresses"] == ""
-    assert copy.socket.endswith("/side")
+    assert copy.socket.endswith("/drill")
+    assert not {copy.unit, copy.data, copy.log, copy.socket} & {side.unit, side.data, side.log}
 
 
 def test_in_place_nobody_connects_and_archiving_goes_on(pillar):
@@ -108,7 +111,7 @@ def machine(member, tmp_path):
     spec["params"]["pg_data"] = str(data)
     spec["directories"]["main"] = str(tmp_path)
     member.install("patroni.service", "inactive")
-    for unit in ("pigsty-restore.service", "pigsty-side.service"):
+    for unit in ("pigsty-restore.service", "pigsty-side.service", "pigsty-drill.service"):
         member.units[unit] = {"LoadState": "not-found", "ActiveState": "inactive"}
     member.calls = []
     member.salt |= {
@@ -180,6 +183,34 @@ def test_a_second_copy_is_refused(machine, tmp_path):
         machine.side(LATEST, "F", 5440)
     assert machine.remove() == {"removed": str(tmp_path / "side")}
     assert machine.remove() == {"removed": None}
+
+
+def test_nothing_is_left_of_a_copy_that_fails(machine, tmp_path, monkeypatch):
+    answer = [{"name": "pg-test", "status": {"code": 0}, "backup": [{"label": "F"}]}]
+    machine.member.salt["pigsty_pgbackrest.info"] = lambda source=False: answer
+
+    def fail(*_):
+        assert (tmp_path / "side/data").is_dir()
+        raise CommandExecutionError("the repository is silent")
+
+    machine.member.salt["pigsty_pgbackrest.execute"] = fail
+    monkeypatch.setattr(machine.shutil, "chown", lambda *_: None)
+    monkeypatch.setattr(machine.pwd, "getpwnam", lambda _: SimpleNamespace(pw_uid=0))
+    with pytest.raises(CommandExecutionError, match="silent"):
+        machine.side(LATEST, "F", 5440)
+    assert not (tmp_path / "side").exists()
+
+
+def test_a_drill_leaves_a_persons_copy_alone_and_removes_its_own(machine, tmp_path):
+    (tmp_path / "side").mkdir()
+    (tmp_path / "drill").mkdir()
+    with pytest.raises(CommandExecutionError, match="no backup F"):
+        machine.side(LATEST, "F")
+    assert (tmp_path / "side").exists()
+    assert not (tmp_path / "drill").exists()
+    (tmp_path / "drill").mkdir()
+    assert machine.remove(drill=True) == {"removed": str(tmp_path / "drill")}
+    assert (tmp_path / "side").exists()
 
 
 def test_a_copy_that_finds_no_space_or_backup_is_refused(machine, tmp_path):
