@@ -45,6 +45,8 @@ FOLLOW_UPS: Mapping[str, tuple[FollowUp, ...]] = MappingProxyType(
             # Rules that are scoped by role, and on the leader what only the leader can do.
             FollowUp(0, "replicas", ("pgsql.hba", "pgsql.pgbouncer")),
             FollowUp(0, "leader", ("pgsql.hba", "pgsql.pgbouncer", "pgsql.objects")),
+            # The cluster's name leads to the new leader.
+            FollowUp(0, "infra", ("infra.dns",)),
         ),
         "pgsql.member": (
             FollowUp(0, "members", ("pgsql.hba", "pgsql.service")),
@@ -211,20 +213,36 @@ KINDS = frozenset(_DECIDERS)
 def _plan(kind: str, truth: Truth, why: str, fact: str, **whom: tuple[str, ...]) -> Decision:
     """Return the steps of the table for those minions that are connected."""
     everybody = {"infra": tuple(infra.ip for infra in truth.topology.infra), **whom}
-    stages: dict[int, list[Step]] = {}
+    work: dict[int, dict[str, tuple[str, ...]]] = {}
     absent: set[str] = set()
     for follow_up in FOLLOW_UPS[kind]:
         hosts = everybody.get(follow_up.where, ())
         there = tuple(host for host in hosts if host in truth.minions)
         absent.update(set(hosts) - set(there))
-        if there:
-            stages.setdefault(follow_up.stage, []).append(Step(there, follow_up.sls))
+        for host in there:
+            stage = work.setdefault(follow_up.stage, {})
+            stage[host] = _both(stage.get(host, ()), follow_up.sls)
     return Decision(
         why=why,
-        stages=tuple(tuple(stages[number]) for number in sorted(stages)),
+        stages=tuple(_steps(work[number]) for number in sorted(work)),
         fact=fact,
         absent=tuple(sorted(absent)),
     )
+
+
+def _both(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the states of two follow-ups of one minion, which runs one job at a time."""
+    if HIGHSTATE in (first, second):
+        return HIGHSTATE
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _steps(stage: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:
+    """Return the steps of a stage: minions with the same states are one."""
+    hosts: dict[tuple[str, ...], list[str]] = {}
+    for host, sls in stage.items():
+        hosts.setdefault(sls, []).append(host)
+    return tuple(Step(tuple(members), sls) for sls, members in hosts.items())
 
 
 def _member(cluster: PgCluster, name: str) -> PgInstance | None:
