@@ -32,6 +32,7 @@ COMMANDS = {
     "infra": "The nodes that watch: status.",
     "targets": "What Prometheus looks at, and whether it gets an answer.",
     "alerts": "What is wrong now, what it means, and what to type next.",
+    "logs": "Search what the programs of all nodes have written.",
     "pillar": "Show what one host gets from the inventory (secrets masked).",
     "schema": "Print the JSON Schema of the inventory, for editors.",
     "sandbox": "Four real nodes on this machine: up, status, exec, kill, partition …",

@@ -132,7 +132,7 @@ class Hands:
         for at, turn in enumerate(turns, 1):
             self.say(f"Turn {at} of {len(turns)}: {', '.join(turn)}")
             # Every node's own states publish, last of all, when its certificates end.
-            self.apply(turn, (*modules, "node") if modules else ())
+            self.apply(turn, tuple(dict.fromkeys((*modules, "node"))) if modules else ())
             self.certificates(turn, wait=True)
 
 

@@ -74,14 +74,14 @@ def hosts(name: str) -> dict[str, Any]:
 def resolver(name: str) -> dict[str, Any]:
     """Keep our name servers in the resolver, be it resolv.conf or systemd-resolved.
 
-    Servers that do not answer yet are left out, and noted.
+    Servers of the deployment that answer no questions are left out, and noted.
 
     Args:
         name: the state's name.
     """
     dns, static = _node()["dns"], _node()["node_static_network"]
     if dns["withheld"]:
-        why = f"{', '.join(dns['withheld'])} (the DNS of the infra nodes is not built yet)"
+        why = f"{', '.join(dns['withheld'])} (no DNS is served there: dns_enabled, dns_port)"
         __salt__["pigsty_note.add"]("name servers", why)
 
     def files() -> list[File]:

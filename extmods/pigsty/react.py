@@ -65,6 +65,8 @@ FOLLOW_UPS: Mapping[str, tuple[FollowUp, ...]] = MappingProxyType(
             # Rules that are scoped by role, and on the leader what only the leader can do.
             FollowUp(0, "replicas", ("pgsql.hba", "pgsql.pgbouncer")),
             FollowUp(0, "leader", ("pgsql.hba", "pgsql.pgbouncer", "pgsql.objects")),
+            # The cluster's name leads to the new leader.
+            FollowUp(0, "infra", ("infra.dns",)),
         ),
         "pgsql.member": (
             FollowUp(0, "members", ("pgsql.hba", "pgsql.service")),
@@ -381,13 +383,20 @@ def _plan(kind: str, truth: Truth, why: str, fact: str, **whom: tuple[str, ...])
                 continue
             # One run per machine: two at once would be refused there.
             stage = stages.setdefault(follow_up.stage, {})
-            stage[host] = tuple(dict.fromkeys((*stage.get(host, ()), *follow_up.sls)))
+            stage[host] = _both(stage.get(host, ()), follow_up.sls)
     return Decision(
         why=why,
         stages=tuple(_grouped(stages[number]) for number in sorted(stages)),
         fact=fact,
         absent=tuple(sorted(absent)),
     )
+
+
+def _both(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the states of two follow-ups of one minion."""
+    if HIGHSTATE in (first, second):
+        return HIGHSTATE
+    return tuple(dict.fromkeys((*first, *second)))
 
 
 def _grouped(stage: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:

@@ -69,7 +69,7 @@ def list_(targets: tuple[str, ...], output: str) -> None:
 
 @command.command("rotate")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
-@click.option("-m", "--module", "modules", multiple=True, help="Only pgsql, etcd or infra.")
+@click.option("-m", "--module", "modules", multiple=True, help="Only pgsql, etcd, infra or node.")
 @click.option("--ca", is_flag=True, help="Replace the CA, and all certificates with it.")
 @click.option("--test", is_flag=True, help="Show what would be done; do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask on a terminal.")

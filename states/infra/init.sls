@@ -3,10 +3,27 @@
 include:
   - infra.repo
   - infra.portal
+{%- if infra['packages'] %}
+  - infra.logs
+  - infra.dns
+
+extend:
+  infra-logs:
+    pigsty_logs:
+      - require:
+        - pkg: infra-packages
+  infra-dns:
+    pigsty_dns:
+      - require:
+        - pkg: infra-packages
+{%- endif %}
 
 infra-targets:
   pigsty_monitoring.targets: []
 {%- if infra['packages'] %}
+
+infra-dns-configuration:
+  pigsty_dns.prepared: []
 
 infra-packages:
   pkg.installed:
@@ -14,6 +31,7 @@ infra-packages:
     - install_recommends: False
     - require:
       - sls: infra.repo
+      - pigsty_dns: infra-dns-configuration
 
 # Prometheus opens etcd and Patroni with a key of its own.
 infra-monitoring-certificate:

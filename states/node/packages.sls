@@ -2,10 +2,15 @@
 include:
   - node.dpkg
 {% set node = pillar['pigsty']['node'] %}
+node-rsyslog:
+  pigsty_logs.guarded: []
+
 node-packages:
   pkg.installed:
     - pkgs: {{ node['packages'] | tojson }}
     - install_recommends: False
+    - require:
+      - pigsty_logs: node-rsyslog
 
 node-ca:
   pigsty_node.trusts_ca:

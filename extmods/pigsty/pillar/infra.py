@@ -3,6 +3,8 @@
 repo       ``directory``, ``name``, ``packages`` (names of this distribution), ``url_packages``,
            ``environment`` (of the fetching), ``enabled``
 nginx      the portal, see :mod:`pigsty.pillar.portal`
+dns        the names that it answers for, see :mod:`pigsty.pillar.dns`
+logs       what keeps the nodes' logs, see :mod:`pigsty.pillar.logs`
 monitoring what watches the deployment, see :mod:`pigsty.pillar.monitoring`
 packages   of the monitoring
 pki        ``grants``: by minion id, see `certificates.grants`; only on the admin node
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pigsty.pillar import monitor, monitoring, portal
+from pigsty.pillar import dns, logs, monitor, monitoring, portal
 from pigsty.pillar import node as node_pillar
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
@@ -39,6 +41,14 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     values = node.vars
     member = next(infra for infra in topology.infra if infra.ip == node.ip)
     data: dict[str, Any] = {
+        "dns": {
+            **dns.pillar(topology, node),
+            **_kept(topology, "names", lambda: dns.names(topology)),
+        },
+        "logs": {
+            **logs.keeps(topology, node),
+            "hosts": list(_kept(topology, "logs", lambda: logs.hosts(topology))),
+        },
         "name": member.name,
         "nginx": {
             **portal.pillar(topology, node, site, platform),
@@ -61,6 +71,8 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "packages": [
             *monitoring.packages(node, platform),
             *monitor.programs(node, platform, "infra"),
+            *(platform.modules["node"]["logs"] if logs.kept(node) else ()),
+            *(platform.modules["infra"]["dns"] if node.vars["dns_enabled"] else ()),
         ],
         "pki": {},
         "repo": {
@@ -132,13 +144,15 @@ def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
     versions: set[int] = set()
     tokens: set[str] = set()
     for member in topology.nodes.values():
-        names.update(node_pillar.packages(member, platform))
+        names.update(node_pillar.packages(topology, member, platform))
         for module in member.modules:
             names.update(always.get(module, ()))
             if module in ("infra", "pgsql"):
                 names.update(monitor.programs(member, platform, module))
             if module == "infra":
                 names.update(monitoring.packages(member, platform))
+                names.update(platform.modules["node"]["logs"] if logs.kept(member) else ())
+                names.update(platform.modules["infra"]["dns"] if member.vars["dns_enabled"] else ())
     for cluster in topology.pg_clusters.values():
         for instance in cluster.members:
             values = instance.vars

@@ -32,6 +32,7 @@ NGINX_STATUS_PORT = 8087
 CERTIFICATES = {
     "etcd": "/etc/etcd/server.crt",
     "infra": "/etc/pki/infra.crt",
+    "node": "/etc/pki/node.crt",
     "pgsql": "/pg/cert/server.crt",
 }
 

@@ -16,6 +16,7 @@ ntp        ``conf``, ``unit`` and the ``text`` of chrony's configuration; None w
 crontab    ``lines``, ``overwrite``, and the ``stock`` lines of the system
 firewall   ``mode``, and the ``rules`` of the mode ``zone``
 vip        the floating address of keepalived (with its password, a secret); None without
+logs       what is sent to the infra nodes, see :mod:`pigsty.pillar.logs`
 monitor    what publishes the node's metrics, see :mod:`pigsty.pillar.monitor`
 haproxy    ``enabled``, the main file's text (it holds a password), the ``services``' texts
 ========== ==========================================================================
@@ -26,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pigsty.pillar import monitor
+from pigsty.pillar import dns, logs, monitor
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render import chrony, firewall, haproxy, hosts, keepalived, services, ssh
@@ -52,9 +53,6 @@ PLAIN = (
     "node_uv_env",
     "nodename_overwrite",
 )
-#: Whether the infra nodes answer DNS queries. Until they do, a resolver that asks them would be
-#: lost.
-INFRA_DNS = False
 #: The group of the admin user, which other files are made readable for.
 ADMIN_GROUP = "admin"
 
@@ -78,26 +76,28 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             "overwrite": node.vars["node_crontab_overwrite"],
             "stock": list(system["crontab"]),
         },
-        "dns": _dns(topology, node),
+        "dns": dns.servers(topology, node),
         "firewall": _firewall(topology, node),
         "haproxy": _haproxy(topology, node, site),
         "hosts": _hosts(topology, node),
+        "logs": logs.sends(topology, node),
         "monitor": monitor.pillar(topology, node, site, platform),
         "nodename": node.name,
         "ntp": _ntp(topology, node, system),
-        "packages": packages(node, platform),
+        "packages": packages(topology, node, platform),
         "trust": dict(system["trust"]),
         "vip": _vip(topology, node, site),
     }
 
 
-def packages(node: Node, platform: Platform) -> list[str]:
+def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
     """Return the packages of a node, sorted, each once.
 
     Names that other modules install (etcd, exporters) are left to them: a default list that carries
     them must not start an etcd on every node.
 
     Args:
+        topology: the deployment.
         node: the node.
         platform: its operating system.
     """
@@ -112,6 +112,7 @@ def packages(node: Node, platform: Platform) -> list[str]:
         (values["node_ntp_enabled"], "ntp"),
         (values["node_firewall_mode"] == "zone", "firewall"),
         (values["node_uv_env"] and values["node_pip_packages"], "venv"),
+        (logs.sends(topology, node)["infra"], "logs"),
     ):
         if wanted:
             names.update(system[group])
@@ -146,21 +147,6 @@ def _names(topology: Topology, node: Node) -> Iterator[tuple[str, str]]:
         for other in topology.nodes.values():
             if other.name:
                 yield other.ip, other.name
-
-
-def _dns(topology: Topology, node: Node) -> dict[str, Any]:
-    """Return how the resolver is set up; servers that don't serve yet are left out and named."""
-    method = node.vars["node_dns_method"]
-    asked = list(node.vars["node_dns_servers"] or ()) if method != "none" else []
-    silent = set() if INFRA_DNS else {topology.admin_ip, *(infra.ip for infra in topology.infra)}
-    servers = [server for server in asked if server not in silent]
-    return {
-        # Without a server of ours, neither "add" nor "overwrite" has anything to say.
-        "method": method if servers else "none",
-        "options": list(node.vars["node_dns_options"] or ()),
-        "servers": servers,
-        "withheld": [server for server in asked if server in silent],
-    }
 
 
 def _admin(topology: Topology, node: Node, site: Site) -> dict[str, Any] | None:

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pigsty.logserver import PREFIX as LOGS
+from pigsty.pillar import logs
 from pigsty.pillar.monitor import NGINX_STATUS_PORT
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
@@ -58,7 +60,8 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             {"path": PORTAL[name], "port": port}
             for name, port in ports.items()
             if values[f"{name}_enabled"]
-        ],
+        ]
+        + ([{"path": LOGS, "port": values["vlogs_port"]}] if logs.kept(node) else []),
         "sites": sites(values),
         "ssl_port": values["nginx_ssl_port"],
         "sslmode": values["nginx_sslmode"],

@@ -43,6 +43,7 @@ CA = "/etc/pki/ca.crt"
 PLACES: Mapping[str, Place] = {
     "etcd": Place("/etc/etcd/server.crt", "/etc/etcd/ca.crt"),
     "infra": Place("/etc/pki/infra.crt", CA),
+    "node": Place("/etc/pki/node.crt", CA),
     "pgsql": Place("/pg/cert/server.crt", "/pg/cert/ca.crt"),
 }
 
@@ -65,7 +66,8 @@ def endpoints(pigsty: Mapping[str, Any], role: str) -> list[Endpoint]:
         role: a key of :data:`PLACES`.
     """
     data = pigsty.get(role)
-    if not data:
+    # A node's own certificate is shown by clients only.
+    if not data or role == "node":
         return []
     if role == "etcd":
         return [Endpoint("etcd", data["ip"], int(data["port"]))]
@@ -99,7 +101,8 @@ def leaves(topology: Topology, node: Node) -> dict[str, Leaf]:
         ``node`` for every node; ``pgsql``, ``etcd`` and ``infra`` where the node has that module.
     """
     days = lifetime(node)
-    found = {"node": _leaf(node, node.name or node.ip, "node", days, [])}
+    # By this name infra nodes know whose logs come: see pigsty.render.logs.
+    found = {"node": _leaf(node, node.ip, "node", days, [])}
     member = topology.pg_instances.get(node.ip)
     if member is not None:
         suffix = str(node.vars.get("pg_dns_suffix") or "")

@@ -13,6 +13,7 @@ from typing import Any
 
 from pigsty.dashboards.common import GROUPS
 from pigsty.dashboards.model import Column, Dashboard, Key, Limits, Link, Panel, Variable
+from pigsty.logserver import PREFIX as LOGS
 
 #: The portal's files below the web server's folder, and their address.
 FOLDER = "portal"
@@ -50,14 +51,18 @@ def site(infra: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": infra["name"],
         "admin": meta["admin_ip"],
-        "programs": [{"path": f"{program['path']}/"} for program in nginx["programs"]],
+        "programs": [
+            {"path": f"{program['path']}/"}
+            for program in nginx["programs"]
+            if program["path"] != LOGS
+        ],
         "machines": sorted(nginx["machines"]),
         "sites": [
             {"address": f"{'https' if secure else 'http'}://{entry['domains'][0]}/"}
             for entry in nginx["sites"]
         ],
         "repository": f"/{infra['repo']['name']}/" if infra["repo"]["enabled"] else "",
-        "logs": bool(infra.get("logs")),
+        "logs": bool(infra["logs"]["enabled"]),
     }
 
 

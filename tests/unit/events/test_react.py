@@ -40,8 +40,17 @@ def test_after_a_change_of_the_leader_the_members_follow_by_their_live_role(
         (
             Step((FIRST, THIRD), ("pgsql.hba", "pgsql.pgbouncer")),
             Step((SECOND,), ("pgsql.hba", "pgsql.pgbouncer", "pgsql.objects")),
+            Step((ADMIN,), ("infra.dns",)),
         ),
     )
+
+
+def test_a_member_on_an_infra_node_does_all_of_it_in_one_job(declared: Topology) -> None:
+    pairs = [("/pg/pg-meta/leader", "pg-meta-1")]
+    world = Truth(declared, views.read("/pg", pairs), EVERYBODY)
+    found = react.decide("pgsql.leader", "pg-meta", world, None)
+    states = ("pgsql.hba", "pgsql.pgbouncer", "pgsql.objects", "infra.dns")
+    assert found.stages == ((Step((ADMIN,), states),),)
 
 
 def test_the_same_leader_again_is_no_news(declared: Topology) -> None:
@@ -72,7 +81,8 @@ def test_a_leader_that_the_inventory_does_not_know_is_named(declared: Topology) 
 def test_minions_that_are_away_are_left_out_and_named(declared: Topology) -> None:
     away = EVERYBODY - {FIRST, SECOND}
     found = react.decide("pgsql.leader", "pg-test", truth(declared, minions=away), None)
-    assert found.stages == ((Step((THIRD,), ("pgsql.hba", "pgsql.pgbouncer")),),)
+    rules = Step((THIRD,), ("pgsql.hba", "pgsql.pgbouncer"))
+    assert found.stages == ((rules, Step((ADMIN,), ("infra.dns",))),)
     assert found.absent == (FIRST, SECOND)
 
 

@@ -72,16 +72,30 @@ def test_names(deployment):
     assert deployment("10.10.10.10")["nodename"] == ""
 
 
-def test_a_resolver_that_does_not_serve_is_withheld(deployment):
-    dns = deployment("10.10.10.11")["dns"]
-    assert (dns["method"], dns["servers"], dns["withheld"]) == ("none", [], ["10.10.10.10"])
-    dns = deployment("10.10.10.11", node_dns_servers=["10.10.10.10", "10.9.9.9"])["dns"]
-    assert (dns["method"], dns["servers"], dns["withheld"]) == (
-        "add",
-        ["10.9.9.9"],
-        ["10.10.10.10"],
-    )
-    assert deployment("10.10.10.11", node_dns_method="none")["dns"]["withheld"] == []
+def resolver(dns):
+    return dns["method"], dns["servers"], dns["withheld"]
+
+
+def test_nodes_ask_the_infra_nodes(deployment):
+    assert resolver(deployment("10.10.10.11")["dns"]) == ("add", ["10.10.10.10"], [])
+    assert resolver(deployment("10.10.10.11", node_dns_method="none")["dns"]) == ("none", [], [])
+
+
+@pytest.mark.parametrize("silent", [{"dns_enabled": False}, {"dns_port": 5353}])
+def test_a_resolver_that_does_not_serve_is_withheld(deployment, silent):
+    dns = deployment("10.10.10.11", **silent)["dns"]
+    assert resolver(dns) == ("none", [], ["10.10.10.10"])
+    both = ["10.10.10.10", "10.9.9.9"]
+    dns = deployment("10.10.10.11", node_dns_servers=both, **silent)["dns"]
+    assert resolver(dns) == ("add", ["10.9.9.9"], ["10.10.10.10"])
+
+
+def test_an_infra_node_keeps_servers_for_what_it_does_not_know(deployment):
+    dns = deployment("10.10.10.10", node_dns_method="overwrite")["dns"]
+    assert resolver(dns) == ("add", ["10.10.10.10"], [])
+    own = ["10.10.10.10", "10.9.9.9"]
+    dns = deployment("10.10.10.10", node_dns_method="overwrite", node_dns_servers=own)["dns"]
+    assert resolver(dns) == ("overwrite", own, [])
 
 
 @pytest.mark.parametrize("system", ["debian-13", "debian-12", "ubuntu-24"])
@@ -90,12 +104,13 @@ def test_packages_of_other_modules_are_left_to_them(deployment, system):
     names = deployment("10.10.10.11", system, node_default_packages=asked)["packages"]
     # What publishes metrics comes because the node has it, whatever a list says.
     own = "prometheus-node-exporter"
-    assert names == ["chrony", "haproxy", "netcat-openbsd", own, "zlib1g"]
+    logs = ["rsyslog", "systemd-journal-remote"]
+    assert names == ["chrony", "haproxy", "netcat-openbsd", own, *logs, "zlib1g"]
 
 
 def test_packages_follow_what_is_asked_for(deployment):
     minimal = {"node_default_packages": [], "haproxy_enabled": False, "node_ntp_enabled": False}
-    minimal |= {"node_exporter_enabled": False}
+    minimal |= {"node_exporter_enabled": False, "promtail_enabled": False}
     assert deployment("10.10.10.20", **minimal)["packages"] == []
     more = {"node_packages": ["tmux"], "node_firewall_mode": "zone", "node_pip_packages": "ansible"}
     names = deployment("10.10.10.20", **minimal, **more)["packages"]
