@@ -60,13 +60,13 @@ def command(connect: bool, inventory: str | None, output: str) -> None:
     if connect:
         _connect(deployment.load(path), output)
         return
-    checked = deployment.check(path)
+    checked, served = deployment.served(path)
     with ThreadPoolExecutor(max_workers=2) as pool:
         clusters = pool.submit(deployment.live_members, checked.topology.pg_clusters.values())
         health = pool.submit(deployment.etcd_health, checked.topology)
         # In this thread, because Salt wants the main one, and the two others wait for the network.
         minions, why = asked(checked.topology)
-        data = _collected(checked, minions, clusters, health)
+        data = _collected(checked, served, minions, clusters, health)
     if output != "table":
         emit(data, output)
         return
@@ -77,6 +77,7 @@ def command(connect: bool, inventory: str | None, output: str) -> None:
 
 def _collected(
     checked: Checked,
+    served: str,
     minions: dict[str, str],
     clusters: Future[dict[str, list[MemberRow]]],
     health: Future[list[dict[str, str]]],
@@ -92,7 +93,7 @@ def _collected(
             "file": str(checked.path),
             "checksum": inventory.checksum,
             "valid": not checked.errors,
-            "served": "this one" if not checked.errors else _served(),
+            "served": served,
             "errors": len(checked.errors),
             "warnings": len(checked.findings) - len(checked.errors),
         },
