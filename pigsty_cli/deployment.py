@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,11 +13,13 @@ from pigsty import topology as topology_module
 from pigsty.clients import health
 from pigsty.clients.patroni import CA, Cluster, Patroni
 from pigsty.deadlines import DEADLINES
-from pigsty.errors import ClientError, InventoryError
+from pigsty.errors import ClientError, InventoryError, PillarError
 from pigsty.findings import Finding
+from pigsty.kept import Kept
 from pigsty.summary import SANDBOX, MemberRow, members
 from pigsty.topology import Member, PgCluster, PgInstance, Topology
 from pigsty_cli.errors import CliError, Refused, describe
+from pigsty_cli.inventories import PLACES
 
 #: How many errors of an inventory a refusal shows; `pigsty validate` shows all.
 SHOWN = 5
@@ -69,6 +72,27 @@ def check(path: Path) -> Checked:
 
     found = load(path)
     return Checked(path, found, tuple(validate.validate(path)))
+
+
+def served(path: Path) -> tuple[Checked, str]:
+    """Read and validate an inventory; while it has errors, show what is served in its place.
+
+    Returns:
+        The findings about the file with what is in force, and what that is: ``this one``, ``the
+        last good one``, or ``none``.
+
+    Raises:
+        CliError: it can't be read as one, and there is no other.
+    """
+    from pigsty import validate
+
+    findings = tuple(validate.validate(path))
+    if not any(finding.severity == "error" for finding in findings):
+        return Checked(path, load(path), findings), "this one"
+    if path == PLACES[0]:
+        with suppress(PillarError):
+            return Checked(path, validate.usable(Kept().good), findings), "the last good one"
+    return Checked(path, load(path), findings), "none"
 
 
 def usable(path: Path) -> Checked:

@@ -1,6 +1,4 @@
 # A member leads a cluster that didn't before.
 hint:
   runner.pigsty_react.hint:
-    - args:
-        tag: {{ tag | tojson }}
-        data: {{ data | tojson }}
+    - args: {{ salt["pigsty_event.trim"](tag, data) | tojson }}

@@ -1,6 +1,4 @@
 # A member of a cluster came, left, or changed its state.
 hint:
   runner.pigsty_react.hint:
-    - args:
-        tag: {{ tag | tojson }}
-        data: {{ data | tojson }}
+    - args: {{ salt["pigsty_event.trim"](tag, data) | tojson }}

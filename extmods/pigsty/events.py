@@ -21,6 +21,7 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "pgsql.member": "pigsty/pgsql/{cluster}/member",
         "node.join": "pigsty/node/{id}/join",
         "node.leave": "pigsty/node/{id}/leave",
+        "node.key": "pigsty/node/{id}/key",
         "inventory.changed": "pigsty/inventory/changed",
         "inventory.bad": "pigsty/inventory/bad",
         "alert.firing": "pigsty/alert/{name}/firing",
@@ -41,8 +42,11 @@ _TAGS_RE = {
 }
 #: The kind of an event that is none of ours.
 UNKNOWN = "unknown"
-#: Salt's own event of a minion that has connected.
+#: Salt's own events: a minion has connected, a minion showed a key, somebody dealt with a key.
 _START = re.compile(r"salt/minion/[^/]+/start\Z")
+AUTH, KEY = "salt/auth", "salt/key"
+#: What the master did about a key that it did not take, as its event says.
+_NOT_TAKEN = frozenset({"pend", "denied", "reject"})
 #: What a subject may look like: clusters (with a Citus group), addresses, names of alerts.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}\Z")
 #: The fields of a hint's payload by kind, and their types. Others are left out.
@@ -62,6 +66,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         },
         "node.join": {"id": (str,)},
         "node.leave": {"id": (str,)},
+        "node.key": {"id": (str,), "act": (str,)},
         "inventory.changed": {"checksum": (str,)},
         "inventory.bad": {"checksum": (str,), "errors": (int,)},
         "alert.firing": {"name": (str,), "cls": (str,), "ins": (str,), "ip": (str,)},
@@ -173,7 +178,7 @@ def read(text: str, event: Any) -> tuple[Hint, str]:
         The hint, and what is wrong with it ("" for nothing): of an event that is no hint, what
         can be shown of it.
     """
-    found = parse(text) or _start(text, event)
+    found = parse(text) or _start(text, event) or _of_keys(text, event)
     sender = "master"
     if isinstance(event, Mapping) and isinstance(event.get("id"), str):
         sender = printable(event["id"])
@@ -183,6 +188,8 @@ def read(text: str, event: Any) -> tuple[Hint, str]:
     (subject,) = parts.values() or ("inventory",)
     if not _NAME.match(subject):
         return Hint(UNKNOWN, printable(text), sender, {}), "its tag names nothing that can be"
+    if text in (AUTH, KEY):  # the sender has not been authenticated: only its claim is known
+        return Hint(kind, subject, "master", {"act": printable(event["act"])}), ""
     if _START.match(text):  # Salt's own sentence about it tells nothing more
         return Hint(kind, subject, sender, {}), ""
     payload = event.get("data", event) if isinstance(event, Mapping) else None
@@ -202,6 +209,40 @@ def read(text: str, event: Any) -> tuple[Hint, str]:
     return Hint(kind, subject, sender, data), ""
 
 
+#: What of an event is looked at: who sent it, what a minion sent, and the fields of all kinds.
+_LOOKED_AT = frozenset({"id", "data"}).union(*FIELDS.values())
+#: Numbers that fit: others can't stand in an event.
+_INT64 = 2**63
+
+
+def trim(text: str, event: Any) -> dict[str, Any]:
+    """Return what of an event :func:`read` looks at, small and fit for any template or encoder.
+
+    An event may hold a megabyte, bytes, dates, or lists in lists in lists. What is no plain value
+    becomes an empty list: :func:`read` then says what is wrong with it.
+
+    Args:
+        text: its tag.
+        event: its data, as it is on the bus.
+
+    Returns:
+        ``tag`` and ``data``, the arguments of the runner ``pigsty_react.hint``.
+    """
+    return {"tag": printable(text), "data": _trimmed(event, 2)}
+
+
+def _trimmed(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping) and depth:
+        return {name: _trimmed(value[name], depth - 1) for name in _LOOKED_AT & value.keys()}
+    if isinstance(value, str):
+        return printable(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -_INT64 <= value < _INT64:
+        return value
+    return []
+
+
 def _start(text: str, event: Any) -> tuple[str, dict[str, str]] | None:
     """Read a minion's start, by the id that the master authenticated and not by the tag's."""
     if not _START.match(text) or not isinstance(event, Mapping):
@@ -210,7 +251,34 @@ def _start(text: str, event: Any) -> tuple[str, dict[str, str]] | None:
     return ("node.join", {"id": sender}) if isinstance(sender, str) else None
 
 
+def _of_keys(text: str, event: Any) -> tuple[str, dict[str, str]] | None:
+    """Read what the master itself says of keys; what a minion sends has no ``act`` beside its id.
+
+    Args:
+        text: the tag.
+        event: the data.
+    """
+    if text not in (AUTH, KEY) or not isinstance(event, Mapping):
+        return None
+    subject, act = event.get("id"), event.get("act")
+    if not isinstance(subject, str):
+        return None
+    if text == AUTH and act in _NOT_TAKEN:
+        return "node.key", {"id": subject}
+    return ("node.leave", {"id": subject}) if text == KEY and act == "delete" else None
+
+
+def idle(text: str, event: Any) -> bool:
+    """Whether an event of Salt's tells nothing: a key that was taken, as every day."""
+    return text in (AUTH, KEY) and _of_keys(text, event) is None
+
+
 def printable(value: Any) -> str:
-    """Return text as one line that can't move a terminal's cursor."""
-    text = "".join(char if char.isprintable() else " " for char in str(value))
-    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"
+    """Return text as one short line that can't move a terminal's cursor.
+
+    What is beyond Unicode's first plane is left out: JSON writes it as a pair that YAML refuses.
+    """
+    text = str(value)
+    long = len(text) > TEXT_LENGTH
+    shown = text[: TEXT_LENGTH - 1] + "…" if long else text
+    return "".join(char if char.isprintable() and char <= "\uffff" else " " for char in shown)

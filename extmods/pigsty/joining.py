@@ -31,7 +31,7 @@ def concerned(topology: Topology, host: str) -> Mapping[str, tuple[str, ...]]:
         found["zoned"] = tuple(m.ip for m in peers if m.vars["node_firewall_mode"] == "zone")
         found["carriers"] = services.providers(topology, cluster)
         found["stores"] = tuple(member.ip for member in topology.etcd)
-    central = {member.ip for member in (*topology.etcd, *topology.infra)}
+    central = {m.ip for m in topology.etcd} | {infra.ip for infra in topology.infra}
     if any(member.ip == host for member in topology.etcd):
         found["clients"] = tuple(topology.pg_instances)
     known = {*found.get("peers", ()), *found.get("zoned", ()), *found.get("clients", ())}

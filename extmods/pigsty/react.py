@@ -247,7 +247,7 @@ def _key(subject: str, truth: Truth, settled: str | None) -> Decision:
     """Say what is wrong with a key that the master did not take; nothing is done about it."""
     fact = refused_keys(truth.keys, subject)
     if not fact:
-        return Decision(f"no key of {subject} waits or was refused")
+        return Decision(f"no key of {subject} waits or was refused", fact=fact)
     own = [key for key in truth.keys if key.id == subject and key.state == "accepted"]
     shown = next(k for k in truth.keys if k.id == subject and k.state != "accepted")
     what = f"key {shown.fingerprint[:23]}…"

@@ -126,6 +126,7 @@ _SENTENCES: Mapping[str, Callable[[Hint], str]] = MappingProxyType(
         "pgsql.leader": _leader,
         "pgsql.member": _member,
         "node.join": lambda hint: f"{hint.subject} connected",
+        "node.key": lambda hint: f"{hint.subject} showed a key: {hint.data.get('act', '?')}",
         "node.leave": lambda hint: f"{hint.subject} left",
         "inventory.changed": _inventory,
         "inventory.bad": lambda _hint: "the inventory was edited, and has errors",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from pigsty_cli.output import emit, message, output_option
+from pigsty_cli.output import emit, inventory_option, message, output_option
 
+KEYS = {"id": "ID", "state": "STATE", "fingerprint": "FINGERPRINT"}
+EVENTS = {"time": "TIME", "happened": "HAPPENED", "state": "STATE", "outcome": "OUTCOME"}
 ADDED = {"host": "HOST", "name": "NODE", "state": "STATE", "seconds": "SECONDS"}
 
 
@@ -18,6 +20,88 @@ def command() -> None:
       pigsty node add 10.10.10.14 --test
       pigsty node list
     """
+
+
+MACHINES = {
+    "host": "HOST",
+    "name": "NODE",
+    "modules": "MODULES",
+    "minion": "MINION",
+    "key": "KEY",
+    "applied": "APPLIED",
+    "note": "NOTE",
+}
+
+
+@command.command("list")
+@inventory_option
+@output_option
+def list_(inventory: str | None, output: str) -> None:
+    """List the hosts of the inventory and whoever else has shown the master a key.
+
+    KEY is what the master thinks of the keys that came under this id: `accepted`, `pending` (nobody
+    brought it there), `denied` (another key is accepted for this id), `rejected`. APPLIED says
+    whether the host was converged as a whole once.
+
+    Effect: none, it only reads.
+
+    \b
+    Examples:
+      pigsty node list
+      pigsty node list -o json
+    """
+    from pigsty_cli import nodes
+
+    rows, why = nodes.rows(inventory)
+    emit([row.to_dict() for row in rows], output, columns=MACHINES)
+    if why:
+        message(f"The minions couldn't be asked: {why}")
+
+
+@command.command("show")
+@click.argument("host")
+@inventory_option
+@output_option
+def show(host: str, inventory: str | None, output: str) -> None:
+    """Show one machine: how it is reached, its keys with their fingerprints, what happened to it.
+
+    Effect: none, it only reads.
+
+    \b
+    Examples:
+      pigsty node show 10.10.10.13
+    """
+    from pigsty_cli import nodes
+
+    data = nodes.detail(host, inventory)
+    if output != "table":
+        emit(data, output)
+        return
+    emit({name: value for name, value in data.items() if name not in ("keys", "events")})
+    for name, columns in (("keys", KEYS), ("events", EVENTS)):
+        if data[name]:
+            click.echo("")
+            emit(data[name], columns=columns)
+
+
+@command.command("forget")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@output_option
+def forget(ids: tuple[str, ...], output: str) -> None:
+    """Delete keys that were shown under an ID and that the master did not take.
+
+    Keys that it did take stay: `pigsty node rm` ends those. Whoever shows such a key again is
+    refused again, and told of again.
+
+    Effect: none on any machine.
+
+    \b
+    Examples:
+      pigsty node forget 10.9.9.9
+    """
+    from pigsty_cli import nodes
+
+    emit(nodes.forget(ids), output, columns=KEYS)
 
 
 @command.command("add")

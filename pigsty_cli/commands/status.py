@@ -60,13 +60,13 @@ def command(connect: bool, inventory: str | None, output: str) -> None:
     if connect:
         _connect(deployment.load(path), output)
         return
-    checked = deployment.check(path)
+    checked, served = deployment.served(path)
     with ThreadPoolExecutor(max_workers=2) as pool:
         clusters = pool.submit(deployment.live_members, checked.topology.pg_clusters.values())
         health = pool.submit(deployment.etcd_health, checked.topology)
         # In this thread, because Salt wants the main one, and the two others wait for the network.
-        minions, why = _minions(checked.topology)
-        data = _collected(checked, minions, clusters, health)
+        minions, why = asked(checked.topology)
+        data = _collected(checked, served, minions, clusters, health)
     if output != "table":
         emit(data, output)
         return
@@ -77,10 +77,13 @@ def command(connect: bool, inventory: str | None, output: str) -> None:
 
 def _collected(
     checked: Checked,
+    served: str,
     minions: dict[str, str],
     clusters: Future[dict[str, list[MemberRow]]],
     health: Future[list[dict[str, str]]],
 ) -> dict[str, Any]:
+    from pigsty import roster
+    from pigsty.clients import keys
     from pigsty_cli import history
 
     known = history.read()
@@ -90,6 +93,7 @@ def _collected(
             "file": str(checked.path),
             "checksum": inventory.checksum,
             "valid": not checked.errors,
+            "served": served,
             "errors": len(checked.errors),
             "warnings": len(checked.findings) - len(checked.errors),
         },
@@ -103,12 +107,16 @@ def _collected(
             }
             for host, node in checked.topology.nodes.items()
         ],
+        "keys": [
+            {"id": key.id, "state": key.state, "fingerprint": key.fingerprint}
+            for key in roster.refused(keys.read(keys.PKI))
+        ],
         "etcd": health.result(),
         "clusters": [_cluster(name, rows) for name, rows in clusters.result().items()],
     }
 
 
-def _minions(topology: Topology) -> tuple[dict[str, str], str]:
+def asked(topology: Topology) -> tuple[dict[str, str], str]:
     """Return ``up`` or why not for each host, and what kept the minions from being asked."""
     from pigsty.deadlines import DEADLINES
     from pigsty_cli.saltapi import Master, SaltError
@@ -170,12 +178,18 @@ def _cluster(name: str, rows: Sequence[MemberRow]) -> dict[str, Any]:
 
 def _show(data: dict[str, Any]) -> None:
     inventory = data["inventory"]
-    verdict = "valid" if inventory["valid"] else f"INVALID: {inventory['errors']} errors"
+    verdict = "valid"
+    if not inventory["valid"]:
+        verdict = f"INVALID: {inventory['errors']} errors"
+        verdict += f"; served is {inventory['served']}, and nothing new is applied"
     if inventory["warnings"]:
         verdict += f", {inventory['warnings']} warnings"
     click.echo(f"{inventory['file']}  {inventory['checksum'][:12]}  {verdict}\n")
     nodes = [{**node, "modules": " ".join(node["modules"])} for node in data["nodes"]]
     emit(nodes, columns=NODES)
+    for key in data["keys"]:
+        # On standard error: it is nothing that a table's reader expects.
+        message(f"A key of {key['id']} is {key['state']}: `pigsty node list` tells more")
     for key, columns in (("etcd", ETCD), ("clusters", CLUSTERS)):
         if data[key]:
             click.echo("")

@@ -39,6 +39,10 @@ DEADLINES: dict[str, float] = {
     "a target is looked at": 45,
     # States of some seconds on every member, and one that is busy with others is tried again.
     "a change of the leader is followed": 45,
+    # The file comes to rest, is validated, and compared with what hosts were applied with.
+    "an edit is seen": 10,
+    # The same, and states of a second or two on the members. On an idle sandbox it takes 5 s.
+    "an edit is applied by itself": 20,
     # The master starts, its minions connect again, and the first reconcile looks around.
     "a master that was down has caught up": 120,
     # The longest run of reactions that a scenario leaves behind.

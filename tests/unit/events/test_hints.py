@@ -34,6 +34,33 @@ def test_a_minions_start_is_a_join_of_the_one_that_the_master_authenticated() ->
     assert (hint.kind, hint.subject, problem) == ("node.join", "10.10.10.12", "")
 
 
+@pytest.mark.parametrize("act", ["pend", "denied", "reject"])
+def test_a_key_that_was_not_taken_is_a_hint_by_the_masters_own_word(act: str) -> None:
+    event = {"id": "10.9.9.9", "act": act, "result": False, "pub": "-----BEGIN", "_stamp": "x"}
+    hint, problem = events.read("salt/auth", event)
+    assert hint == events.Hint("node.key", "10.9.9.9", "master", {"act": act})
+    assert problem == "" and not events.idle("salt/auth", event)
+
+
+def test_a_key_that_was_taken_and_one_that_was_accepted_say_nothing() -> None:
+    assert events.idle("salt/auth", {"id": "10.1.1.1", "act": "accept", "result": True})
+    assert events.idle("salt/key", {"id": "10.1.1.1", "act": "accepted", "result": True})
+    assert not events.idle("salt/minion/x/start", {})
+
+
+def test_a_deleted_key_is_a_leave() -> None:
+    hint, problem = events.read("salt/key", {"id": "10.1.1.1", "act": "delete", "result": True})
+    assert (hint.kind, hint.subject, problem) == ("node.leave", "10.1.1.1", "")
+
+
+@pytest.mark.parametrize("tag", ["salt/auth", "salt/key"])
+def test_minions_can_not_speak_for_the_master_about_keys(tag: str) -> None:
+    for data in ({"act": "denied", "id": "10.1.1.2"}, {"act": "delete"}, "x"):
+        assert events.idle(tag, sent(data))
+        hint, problem = events.read(tag, sent(data))
+        assert (hint.kind, problem) == (events.UNKNOWN, "no tag of ours")
+
+
 @pytest.mark.parametrize(
     ("tag", "event", "problem"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pigsty import react, topology, views
+from pigsty.clients.keys import Key, State
 from pigsty.react import Step, Truth
 from pigsty.topology import Topology
 
@@ -124,13 +125,26 @@ def test_a_member_that_runs_again_learns_its_role_and_nobody_else_is_bothered(
     assert back.fact == whole
 
 
-def test_a_node_that_joins_comes_before_its_peers(declared: Topology) -> None:
+def test_a_node_joins_while_its_peers_let_it_in_and_is_led_to_when_it_serves(
+    declared: Topology,
+) -> None:
     found = react.decide("node.join", SECOND, truth(declared), None)
-    assert found.stages[0] == (Step((SECOND,), react.HIGHSTATE),)
-    assert found.stages[1] == (
-        Step((FIRST, THIRD), ("node.hosts", "pgsql.hba", "pgsql.service")),
-        Step((ADMIN,), ("infra",)),
+    assert found.stages == (
+        (
+            Step((SECOND,), react.HIGHSTATE),
+            Step((FIRST, THIRD), ("node.hosts", "pgsql.hba", "pgsql.pgbouncer", "pgsql.patroni")),
+            Step((ADMIN,), ("etcd",)),
+        ),
+        (Step((FIRST, THIRD), ("pgsql.service",)), Step((ADMIN,), ("infra",))),
     )
+    assert found.fact == declared.inventory.checksum
+
+
+def test_a_machine_runs_everything_of_a_stage_at_once(declared: Topology) -> None:
+    found = react.decide("node.join", ADMIN, truth(declared), None)
+    for stage in found.stages:
+        hosts = [host for step in stage for host in step.hosts]
+        assert len(hosts) == len(set(hosts)), stage
 
 
 def test_a_node_that_was_right_when_it_went_away_only_learns_who_leads(declared: Topology) -> None:
@@ -156,6 +170,47 @@ def test_a_stranger_is_not_touched(declared: Topology) -> None:
     found = react.decide("node.join", "10.9.9.9", truth(declared), None)
     assert (found.stages, found.wait) == ((), False)
     assert "10.9.9.9" in found.why
+
+
+def _keys(*pairs: tuple[str, State]) -> tuple[Key, ...]:
+    return tuple(Key(id, state, f"{number}a:" * 32, "") for number, (id, state) in enumerate(pairs))
+
+
+def test_an_impostor_is_named_and_nothing_is_done(declared: Topology) -> None:
+    seen = replace(truth(declared), keys=_keys((SECOND, "accepted"), (SECOND, "denied")))
+    found = react.decide("node.key", SECOND, seen, None)
+    assert found.stages == () and not found.wait
+    assert f"somebody calls itself {SECOND}" in found.why and "goes on" in found.why
+    assert found.fact == react.refused_keys(seen.keys, SECOND) != ""
+    # The same key again is no news, another one is.
+    other = replace(seen, keys=(seen.keys[0], replace(seen.keys[1], fingerprint="ff")))
+    assert react.refused_keys(other.keys, SECOND) != found.fact
+
+
+def test_a_key_of_a_stranger_and_one_that_nobody_brought_are_told_apart(
+    declared: Topology,
+) -> None:
+    seen = replace(truth(declared), keys=_keys(("10.9.9.9", "pending"), (THIRD, "pending")))
+    assert "no host 10.9.9.9" in react.decide("node.key", "10.9.9.9", seen, None).why
+    assert f"pigsty node add {THIRD}" in react.decide("node.key", THIRD, seen, None).why
+    assert react.decide("node.key", FIRST, seen, None).fact == ""
+
+
+def test_whoever_left_is_forgotten_by_the_others(declared: Topology) -> None:
+    found = react.decide("node.leave", "10.9.9.9", truth(declared), None)
+    assert found.stages == (
+        (Step(tuple(declared.nodes), ("node.hosts",)),),
+        (Step((ADMIN,), ("infra",)),),
+    )
+    again = react.decide("node.leave", "10.9.9.9", truth(declared), found.fact)
+    assert again.stages == ()
+
+
+def test_nobody_forgets_a_machine_that_is_part_of_the_deployment(declared: Topology) -> None:
+    assert "stands in the inventory" in react.decide("node.leave", FIRST, truth(declared), None).why
+    known = replace(truth(declared), keys=_keys(("10.9.9.9", "accepted")))
+    found = react.decide("node.leave", "10.9.9.9", known, None)
+    assert found.stages == () and "pigsty node rm 10.9.9.9" in found.why
 
 
 def test_every_state_of_the_table_exists() -> None:
