@@ -220,18 +220,18 @@ def test_another_clusters_backup_is_opened_beside_this_one(
         assert (host, _beside(sandbox.node(host))) == ("10.10.10.10", 6)
 
 
-def test_a_drill_restores_where_the_leader_is_and_fails_loudly(
+def test_a_drill_fails_loudly_and_restores_where_the_leader_is(
     admin: Any, s3: Cluster, turned: Cluster, storage: ObjectStorage
 ) -> None:
-    assert admin.pigsty("pgsql", "drill", "pg-test")["host"] == turned.leader()["host"]
-    assert _drilled(admin) == "1"
-    before = s3.leader()
+    before = turned.leader()
     with storage.gone():
         for command in (["drill", "pg-test"], ["pitr", "pg-test", "--to", "latest", "--yes"]):
             code, _, err = admin.run(["pigsty", "pgsql", *command])
             assert (code != 0, f"{BRIDGE}:{PORT}" in err) == (True, True), err
     assert _drilled(admin) == "0"
     assert s3.leader() == before
+    assert admin.pigsty("pgsql", "drill", "pg-test")["host"] == before["host"]
+    assert _drilled(admin) == "1"
 
 
 def test_a_backup_that_the_storage_has_no_room_for_is_never_listed(
