@@ -27,7 +27,8 @@ from pigsty import pki
 BUCKET, REGION, KEY, SECRET = "backups", "eu-test-1", "sandbox", "Sandbox.S3"
 #: Bytes that it takes before it says that it is full: a scenario that runs away fills no memory.
 ROOM = 512 * 1024**2
-_FULL = b"<Error><Code>XMinioStorageFull</Code><Message>no space is left</Message></Error>"
+#: As Ceph says it. After a 507, which MinIO sends, pgBackRest tries again for a minute.
+_FULL = b"<Error><Code>QuotaExceeded</Code></Error>"
 
 
 class _Handler(MotoRequestHandler):
@@ -165,10 +166,10 @@ class ObjectStorage:
             if self._held and self._held in environ["PATH_INFO"]:
                 self._arrived.set()
                 self._go_on.wait(60)
-            self._room -= min(self._room, int(environ.get("CONTENT_LENGTH") or 0))
+            size = int(environ.get("CONTENT_LENGTH") or 0)
+            self._room -= min(self._room, size)
             if not self._room or (self._full and self._full in environ["PATH_INFO"]):
-                with suppress(OSError):
-                    environ["wsgi.input"].read()
-                start("507 Insufficient Storage", [("Content-Length", str(len(_FULL)))])
+                environ["wsgi.input"].read(size)
+                start("403 Forbidden", [("Content-Length", str(len(_FULL)))])
                 return [_FULL]
         return self._app(environ, start)

@@ -391,7 +391,9 @@ def _cloning(spec: Mapping[str, Any]) -> dict[str, Any]:
             "keep_data": True,
             "no_params": True,
         },
-        "recovery_conf": {"restore_command": pgbackrest.restore_command(stanza)},
+        "recovery_conf": {
+            "restore_command": pgbackrest.restore_command(spec["directories"]["home"])
+        },
     }
 
 

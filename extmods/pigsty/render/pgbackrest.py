@@ -24,13 +24,18 @@ LOCAL = frozenset(("posix", "cifs"))
 #: WAL that may wait for a repository that can't be reached. Beyond it WAL is dropped (and with it
 #: the way back through that time), because a full disk would stop the database.
 QUEUE = "4GiB"
-#: Seconds for one WAL segment out of a shared repository.
-_PATIENCE = 10
-#: Before a server stops, it tries three times to archive what it has left. With pgBackRest's own
-#: minute a repository that is silent would hold each of them up, and a switchover's old leader
-#: would be away for three. The background process goes on beyond `archive-timeout`: a slow
-#: repository loses nothing. `io-timeout` is how soon that process notices a repository's return.
-_ARCHIVING = {"archive-timeout": 10, "io-timeout": 10}
+#: Seconds for one WAL segment into a repository or out of it. The background process goes on beyond
+#: them, and what it has done is found at the next try: a slow repository loses nothing.
+_PATIENCE = 5
+#: Seconds for which a repository that was silent isn't asked for WAL again.
+_PAUSE = 30
+#: Before a server stops, it tries to archive what it has left, three times and once more three
+#: times. With pgBackRest's own minute for each, a silent repository would keep a switchover's old
+#: leader away for six. `io-timeout` is how soon a background process sees that one is back.
+_BOUNDS: Mapping[str, Mapping[str, int]] = {
+    "archive-get": {"io-timeout": 10},
+    "archive-push": {"archive-timeout": _PATIENCE, "io-timeout": 10},
+}
 #: Of a crontab's line before the command: minute, hour, day, month, weekday.
 _FIELDS = 5
 _BOOLEANS = {"true": "y", "false": "n"}
@@ -46,13 +51,16 @@ def archive_command(stanza: str) -> str:
     return f'pgbackrest --stanza={stanza} archive-push "%p"'
 
 
-def restore_command(stanza: str) -> str:
+def restore_command(home: str) -> str:
     """Return PostgreSQL's ``restore_command`` of a replica whose repository all members reach.
 
-    A member that is promoted asks for more WAL and for newer timelines before it takes writes. A
-    repository that is silent must not hold it up: after these seconds there is nothing to be had.
+    A member that is promoted asks for more WAL and for newer timelines, five times or so, before
+    it takes writes. A repository that is silent must not hold each of them up: see :func:`getter`.
+
+    Args:
+        home: the home of the superuser of the database.
     """
-    return f'timeout {_PATIENCE} pgbackrest --stanza={stanza} archive-get %f "%p"'
+    return f'{home}/{_GETTER} %f "%p"'
 
 
 def clone_command(stanza: str) -> str:
@@ -108,8 +116,8 @@ def configuration(spec: Mapping[str, Any], cpu: int) -> str:
     }
     lines = _section("global", common)
     for command, count in processes(cpu).items():
-        more = _ARCHIVING if command == "archive-push" else {}
-        lines += ["", *_section(f"global:{command}", {"process-max": count, **more})]
+        options = {"process-max": count, **_BOUNDS.get(command, {})}
+        lines += ["", *_section(f"global:{command}", options)]
     return text(*lines, "", *_section(backup["stanza"], stanza))
 
 
@@ -136,6 +144,7 @@ def files(spec: Mapping[str, Any], cpu: int) -> list[File | Directory]:
         *found,
         File(CONFIG, contents, "0640", user, GROUP, secret=True),
         File(f"{home}/bin/pg-backup", program(spec), "0755"),
+        File(f"{home}/{_GETTER}", getter(spec), "0755"),
     ]
 
 
@@ -168,10 +177,27 @@ def program(spec: Mapping[str, Any]) -> str:
         "@CA@": f"{spec['certificates']}/ca.crt",
         "@STANZA@": backup["stanza"],
     }
-    body = _PROGRAM
+    return _filled(_PROGRAM, {token: json.dumps(value) for token, value in values.items()})
+
+
+def getter(spec: Mapping[str, Any]) -> str:
+    """Return the program ``pg-wal-get FILE PATH``, which replicas fetch archived WAL with.
+
+    Where the repository was silent a moment ago there is nothing to be had, which costs no time.
+    """
+    values = {
+        "@SILENT@": f"{spec['directories']['home']}/tmp/pgbackrest-silent",  # noqa: S108
+        "@PAUSE@": str(_PAUSE),
+        "@PATIENCE@": str(_PATIENCE),
+        "@STANZA@": spec["backup"]["stanza"],
+    }
+    return _filled(_GET, values)
+
+
+def _filled(program: str, values: Mapping[str, str]) -> str:
     for token, value in values.items():
-        body = body.replace(token, json.dumps(value))
-    return body
+        program = program.replace(token, value)
+    return program
 
 
 def _option(name: str) -> str:
@@ -196,6 +222,23 @@ def _scheduled(line: str, user: str) -> str:
         raise PillarError(f"pg_crontab: {line!r} is no line of a crontab (no column for the user)")
     return " ".join([*words[:-1], user, words[-1]])
 
+
+_GETTER = "bin/pg-wal-get"
+_GET = """\
+#!/bin/sh
+# Managed by Pigsty: edit pigsty.yml, not this file.
+# Fetch WAL from the archive: pg-wal-get FILE PATH. Ends with 1 where there is none to be had.
+silent=@SILENT@
+if [ -n "$(find "$silent" -newermt '-@PAUSE@ seconds' 2>/dev/null)" ]; then
+    exit 1
+fi
+timeout @PATIENCE@ pgbackrest --stanza=@STANZA@ archive-get "$1" "$2"
+code=$?
+if [ "$code" = 124 ]; then
+    touch "$silent"
+fi
+exit "$code"
+"""
 
 _PROGRAM = '''\
 #!/usr/bin/python3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import grp
 import os
@@ -133,3 +134,17 @@ def test_a_folder_that_is_a_file_says_so(module, tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(CommandExecutionError, match="cannot write"):
         module.converge([File(str(tmp_path / "f/g"), "x", **ME)])
+
+
+def test_on_a_full_disk_the_old_file_stays_as_it_was(module, tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_text("old")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(CommandExecutionError, match="No space left on device"):
+        module.converge([File(str(path), "new", **ME)])
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]

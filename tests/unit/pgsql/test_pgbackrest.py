@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -56,9 +57,9 @@ def test_a_repositorys_keys_become_options(pillar):
 
 def test_a_silent_repository_holds_a_stopping_server_up_for_seconds_only(pillar):
     found = options_of(pillar(pgbackrest_method="far", pgbackrest_repo={"far": S3}))
-    own = found["global:archive-push"]
-    assert int(own["archive-timeout"]) <= 10
-    assert int(own["io-timeout"]) <= 10
+    assert int(found["global:archive-push"]["archive-timeout"]) <= 5
+    for command in ("archive-push", "archive-get"):
+        assert int(found[f"global:{command}"]["io-timeout"]) <= 10
     # A check or a backup waits for its WAL as long as pgBackRest finds right.
     assert not {"archive-timeout", "io-timeout"} & set(found["global"])
 
@@ -203,6 +204,46 @@ def test_a_patroni_in_trouble_is_an_error(run):
     done, called = run(500)
     assert done.returncode != 0
     assert (done.stderr != "", called) == (True, "")
+
+
+@pytest.fixture
+def get(pillar, tmp_path):
+    """Return a function: what pgBackRest does, gives the getter's exit code and all calls."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "tmp").mkdir()
+    spec = pillar()
+    spec["directories"]["home"] = str(tmp_path)
+    program = tmp_path / "pg-wal-get"
+    program.write_text(pgbackrest.getter(spec).replace("timeout 5", "timeout 0.3"))
+    tool, called = tmp_path / "bin/pgbackrest", tmp_path / "called"
+
+    def call(does):
+        tool.write_text(f'#!/bin/sh\necho "$@" >> {called}\n{does}\n')
+        tool.chmod(0o755)
+        words = ["sh", program, "0000000A.history", "pg_wal/a b"]
+        environment = {"PATH": f"{tool.parent}:/usr/bin:/bin"}
+        done = subprocess.run(words, env=environment, timeout=5)
+        return done.returncode, called.read_text().splitlines()
+
+    return call
+
+
+@pytest.mark.parametrize("code", [0, 1, 49])
+def test_wal_is_fetched_and_what_pgbackrest_says_of_it_is_said(get, code):
+    expected = "--stanza=pg-test archive-get 0000000A.history pg_wal/a b"
+    assert get(f"exit {code}") == (code, [expected])
+    assert get("exit 0") == (0, [expected, expected])
+
+
+def test_a_silent_repository_is_left_alone_for_a_while(get, tmp_path):
+    # PostgreSQL takes any code up to 125 for "there is none".
+    assert (get("exec sleep 3")[0], len(get("exit 0")[1])) == (124, 1)
+    assert get("exit 0")[0] == 1
+    marker = tmp_path / "tmp/pgbackrest-silent"
+    before = marker.stat().st_mtime - 60
+    os.utime(marker, (before, before))
+    code, calls = get("exit 0")
+    assert (code, len(calls)) == (0, 2)
 
 
 def test_another_word_is_no_kind_of_backup(run):
