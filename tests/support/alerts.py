@@ -18,7 +18,13 @@ SCRAPE = 10
 QUICK = (40, 45)
 SLOW = (150, 150)
 #: Alerts that wait for a quarter of an hour or longer, before they fire or before they clear.
-WAITING = ("PatroniPaused", "PgBackupNone", "PostgresChecksumFailure", "PostgresPendingRestart")
+WAITING = (
+    "NodeFsFullSoon",
+    "PatroniPaused",
+    "PgBackupNone",
+    "PostgresChecksumFailure",
+    "PostgresPendingRestart",
+)
 
 I1 = 'cls="pg-test",ins="pg-test-1",ip="10.10.10.11"'
 I2 = 'cls="pg-test",ins="pg-test-2",ip="10.10.10.12"'
