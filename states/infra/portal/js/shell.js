@@ -4,7 +4,7 @@ import { file } from "./api.js";
 import { el, fill } from "./dom.js";
 import { address, here } from "./place.js";
 
-const THEMES = { dark: "Light", light: "Dark" };
+const OTHER = { dark: "light", light: "dark" };
 
 /** Draw the bar and the menu; return what the portal knows of its infra node. */
 export async function shell(current) {
@@ -26,7 +26,7 @@ export async function shell(current) {
     el("span", { class: "where" }, site.name),
     el("span", { class: "gap" }),
     el("span", { id: "tools" }),
-    el("button", { id: "theme", type: "button", onclick: turn }, THEMES[theme()]));
+    el("button", { id: "theme", type: "button", title: "Dark or light", "aria-label": "Dark or light", onclick: turn }, "◐"));
   return site;
 }
 
@@ -44,10 +44,9 @@ export function broken(error) {
 }
 
 function turn() {
-  const next = theme() === "dark" ? "light" : "dark";
+  const next = OTHER[theme()];
   localStorage.setItem("pigsty-theme", next);
   paint(next);
-  document.getElementById("theme").textContent = THEMES[next];
   dispatchEvent(new CustomEvent("pigsty-theme"));
 }
 

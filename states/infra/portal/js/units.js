@@ -9,7 +9,7 @@ export function format(value, unit) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   switch (unit) {
-    case "ratio": return `${digits(value * 100)} %`;
+    case "ratio": return `${Math.abs(value) < 1e-4 ? 0 : digits(value * 100)} %`;
     case "bytes": return bytes(value);
     case "bytes/s": return `${bytes(value)}/s`;
     case "seconds": return seconds(value);
