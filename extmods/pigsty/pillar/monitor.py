@@ -2,6 +2,8 @@
 
 ``ip``
     where the exporters listen.
+``idle``
+    units that stop where the node was an infra node once and is none any more.
 ``programs``
     by exporter, the name of its package, which is that of its unit and its program.
 ``exporters``
@@ -61,10 +63,20 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
     return {
         "certificates": {role: path for role, path in CERTIFICATES.items() if role in node.modules},
         "exporters": found,
+        "idle": _idle(node, platform),
         "ip": node.ip,
         "programs": dict(platform.modules["node"]["exporters"]),
         "remote": _remote(topology, node, site, collectors),
     }
+
+
+def _idle(node: Node, platform: Platform) -> list[str]:
+    """Return the units that only infra nodes run, on a node that may have been one."""
+    if "infra" in node.modules:
+        return []
+    exporter = platform.modules["node"]["exporters"].get("nginx")
+    names = [*platform.modules["infra"]["monitoring"].values(), *([exporter] if exporter else [])]
+    return sorted(f"{name}.service" for name in names)
 
 
 def programs(node: Node, platform: Platform, module: str) -> list[str]:

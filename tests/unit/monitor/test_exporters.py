@@ -114,3 +114,10 @@ def test_a_query_names_every_column_that_it_declares(query):
     # What is asked in every database says of which it speaks.
     assert query.once or "current_database() AS datname" in query.sql
     assert ";" not in query.sql
+
+
+def test_only_where_no_infra_node_is_its_programs_stop(deployment, compiled):
+    made = deployment()
+    idle = {ip: compiled(made, ip)["node"]["monitor"]["idle"] for ip in ("10.1.1.1", "10.1.1.2")}
+    assert idle["10.1.1.1"] == []
+    assert {"prometheus.service", "prometheus-nginx-exporter.service"} <= set(idle["10.1.1.2"])
