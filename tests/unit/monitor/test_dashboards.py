@@ -1,4 +1,4 @@
-"""The dashboards' definitions: every link leads somewhere, every metric is one that somebody makes."""
+"""The dashboards: every link leads somewhere, every metric is one that somebody makes."""
 
 from __future__ import annotations
 
