@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,5 +58,7 @@ def _certificates(paths: Mapping[str, str]) -> str | None:
     for role, path in sorted(paths.items()):
         pem = __salt__["pigsty_file.read"](path)
         if pem:
-            ends[role, path] = pki.expiry(pem.encode())
+            # What is no certificate, nginx refuses with a better word.
+            with suppress(pki.PkiError):
+                ends[role, path] = pki.expiry(pem.encode())
     return exporters.certificates(ends)

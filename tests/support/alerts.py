@@ -162,6 +162,7 @@ ALERTS: dict[str, list[Series]] = {
     "PgDrillFailed": [(f"pigsty_drill_success{{{I1}}}", 0, 1)],
     # infra.yml
     "InfraDown": [(_up("prometheus", "infra"), 0, 1)],
+    "PortalDown": [(f"nginx_up{{{I1}}}", 0, 1)],
     "AgentDown": [(_up("pgbackrest", "pgsql"), 0, 1)],
     "TargetMissing": [
         ('pigsty_targets{target_job="node"}', 2, 2),

@@ -61,13 +61,24 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         nginx = {**_options(values, "nginx_exporter_port"), "status_port": NGINX_STATUS_PORT}
         found["nginx"] = nginx if on else None
     return {
-        "certificates": {role: path for role, path in CERTIFICATES.items() if role in node.modules},
+        "certificates": _certificates(node),
         "exporters": found,
         "idle": _idle(node, platform),
         "ip": node.ip,
         "programs": dict(platform.modules["node"]["exporters"]),
         "remote": _remote(topology, node, site, collectors),
     }
+
+
+def _certificates(node: Node) -> dict[str, str]:
+    """Return the files of the certificates that a node uses, by role."""
+    found = {role: path for role, path in CERTIFICATES.items() if role in node.modules}
+    if "infra" in node.modules:
+        # Web services of the portal may bring certificates of their own, which nobody renews.
+        for name, entry in (node.vars["infra_portal"] or {}).items():
+            if entry.get("cert"):
+                found[f"portal {name}"] = str(entry["cert"])
+    return found
 
 
 def _idle(node: Node, platform: Platform) -> list[str]:

@@ -52,7 +52,7 @@ def test_the_same_definitions_make_the_same_files(compiled, deployment):
 def test_the_home_page_knows_what_the_infra_node_has(compiled, deployment):
     site = json.loads(made(compiled, deployment)["site.json"])
     assert [program["path"] for program in site["programs"]] == [
-        "/prometheus/", "/alertmgr/", "/blackbox/",
+        "/prometheus/", "/alertmgr/", "/blackbox/", "/pushgateway/",
     ]  # fmt: skip
     assert site["repository"] == "/pigsty/"
     assert site["machines"]

@@ -192,3 +192,10 @@ def test_a_prometheus_of_somebody_else_goes_on(machine, state, was_infra):
     changes = machine.converges(state.exporters_managed)
     assert unit not in changes
     assert "nginx.service" not in changes
+
+
+def test_what_is_no_certificate_stops_nobody(machine, state):
+    machine.files.texts["/etc/wiki.crt"] = "not a certificate"
+    machine.node(monitor=spec(certificates={"portal wiki": "/etc/wiki.crt"}))
+    changes = machine.converges(state.exporters_managed)
+    assert exporters.CERTIFICATES not in changes
