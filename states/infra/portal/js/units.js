@@ -62,6 +62,6 @@ function short(value) {
 function digits(value) {
   const size = Math.abs(value);
   if (size !== 0 && size < 0.001) return value.toExponential(1);
-  const places = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.01 ? 2 : 3;
+  const places = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return String(Number(value.toFixed(places)));
 }
