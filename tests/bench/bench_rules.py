@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -173,6 +174,13 @@ def groups(address: str) -> dict[str, tuple[str, float]]:
     }
 
 
+def used(address: str) -> float:
+    """Return the processor's seconds that Prometheus has used so far."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(x for x in lines if x.startswith("process_cpu_seconds_total ")).split()[1])
+
+
 def measure(address: str, deadline: float) -> list[dict[str, float]]:
     """Return the seconds of each group, for some evaluations of all groups."""
     found: list[dict[str, float]] = []
@@ -205,12 +213,15 @@ def run(program: str, instances: int, folder: Path) -> int:
             file.write_text(config(port, f"{INTERVAL}s"))
             reload = urllib.request.Request(f"http://{address}/-/reload", method="POST")
             urllib.request.urlopen(reload, timeout=60).close()
+            before, begin = used(address), time.monotonic()
             found = measure(address, deadline)
+            cpu = (used(address) - before) / ((time.monotonic() - begin) / INTERVAL)
             broken = [rule["name"] for group in ask(address, "rules")["groups"]
                       for rule in group["rules"] if rule["health"] == "err"]  # fmt: skip
         finally:
             prometheus.terminate()
     source.shutdown()
+    print(f"processor, scrapes included: {cpu:.2f} s each {INTERVAL} s, as if one core did it all")
     return report(instances, len(source.rows), found, broken)
 
 
@@ -221,12 +232,10 @@ def report(instances: int, count: int, found: list[dict[str, float]], broken: li
         print(f"no figures: rules that can't be computed: {', '.join(broken) or 'none'}")
         return 1
     for name in found[0]:
-        print(f"{name:<16} {max(one[name] for one in found):6.2f} s")
-    worst = max(sum(one.values()) for one in found)
-    print(
-        f"all groups       {worst:6.2f} s of {INTERVAL} s (goal {GOAL} s, longest of the measured)"
-    )
-    return int(worst > GOAL)
+        print(f"{name:<16} {statistics.median(one[name] for one in found):6.2f} s")
+    middle = statistics.median(sum(one.values()) for one in found)
+    print(f"all groups       {middle:6.2f} s of {INTERVAL} s (goal {GOAL} s; medians)")
+    return int(middle > GOAL)
 
 
 def main(instances: int) -> int:
