@@ -6,10 +6,10 @@ PY := $(VENV)/bin/python
 # The admin node of pillar/inventory/sandbox.yml.
 ADMIN := 10.10.10.10
 # What the sandbox and the functional tests need of the host; installed only when missing.
-# The PostgreSQL server is for tests that start one of their own; the package's `main` cluster isn't made.
-HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring openssh-client postgresql
+# Chromium opens the portal's pages in tests. The PostgreSQL server is for tests that start one of their own; the package's `main` cluster isn't made.
+HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring openssh-client postgresql chromium chromium-driver
 
-.PHONY: help venv host sandbox destroy install test test-unit test-functional test-sandbox bench lint docs clean
+.PHONY: help venv host sandbox destroy install test test-unit test-functional test-sandbox bench lint docs portal screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -64,6 +64,19 @@ lint: venv ## ruff and mypy
 
 docs: venv ## generate the reference pages
 	@$(PY) -m pigsty_cli.docsgen
+
+# At a release, by who makes it: nobody else needs npm. What it copies is committed.
+UPLOT := 1.6.32
+portal: ## fetch the portal's chart library by npm into states/infra/portal/vendor
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	npm install --silent --no-save --ignore-scripts --prefix "$$folder" uplot@$(UPLOT) && \
+	cd "$$folder/node_modules/uplot" && \
+	install -m 0644 dist/uPlot.iife.min.js dist/uPlot.min.css "$(CURDIR)/states/infra/portal/vendor/" && \
+	install -m 0644 LICENSE "$(CURDIR)/states/infra/portal/vendor/uPlot.LICENSE" && \
+	echo "uPlot $(UPLOT) is in states/infra/portal/vendor"
+
+screenshots: venv host ## photograph the running sandbox's portal for the docs
+	@$(PY) tests/support/browser.py https://$(ADMIN) docs/img
 
 clean: ## remove what the build left in the tree
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -65,6 +65,7 @@ def _presence(master: Master, topology: Topology, plan: Growth) -> applying.Pres
     hosts = [member.ip for member in (*plan.members, *plan.peers)]
     hosts += services_of(topology, cluster.name)
     hosts += [member.ip for member in topology.etcd] if plan.fresh else []
+    hosts += [infra.ip for infra in topology.infra]
     found = applying.presence(master, tuple(dict.fromkeys(hosts)), topology.admin_ip)
     missing = [f"{m.ip}: {found.missing[m.ip]}" for m in plan.members if m.ip in found.missing]
     if missing:
@@ -102,6 +103,8 @@ def _grow(phases: Phases, plan: Growth) -> list[dict[str, Any]]:
         return steps
     _await_routed(phases, plan)
     done("routed")
+    if phases.run("who watches", scaling.watching(topology)):
+        done("watched")
     return steps
 
 
@@ -113,6 +116,7 @@ def _audit(phases: Phases, plan: Growth) -> list[dict[str, Any]]:
     phases.run("new members, and who lets them in", work)
     peers = tuple(member.ip for member in plan.peers)
     phases.run("services", scaling.routing(phases.topology, plan.cluster, peers))
+    phases.run("who watches", scaling.watching(phases.topology))
     return []
 
 

@@ -35,6 +35,7 @@ def command(cluster: str, wish: Wish, *, yes: bool, test: bool, output: str) -> 
             raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
         hosts = removal.hosts(topology, live, wish.words)
         peers = [*services_of(topology, cluster), *(member.ip for member in topology.etcd)]
+        peers += [infra.ip for infra in topology.infra]
         found = applying.presence(master, tuple(dict.fromkeys([*hosts, *peers])), topology.admin_ip)
         phases = Phases(master, topology, found, test)
         phases.ready()
@@ -131,6 +132,7 @@ class Removal:
             Job(both, ("node", "etcd", "node.monitor")),
         )
         self._phases.run("what is left", tuple(job for job in jobs if job.hosts))
+        self._phases.run("who watches forgets them", scaling.watching(topology))
 
     def _peers(self) -> tuple[PgInstance, ...]:
         members = self._declared.members if self._declared else ()

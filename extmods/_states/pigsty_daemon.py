@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty import pki
 from pigsty.convergence import converge
-from pigsty.render import exporters
+from pigsty.render import exporters, nginx
+from pigsty.render.daemon import drop_in
 from pigsty.render.files import File
 
 __virtualname__ = "pigsty_daemon"
@@ -24,14 +26,22 @@ def __virtual__() -> str:
 def exporters_managed(name: str) -> dict[str, Any]:
     """Keep the programs running that publish this node's metrics.
 
+    On a node that was an infra node and is none any more, what watched stops; what it has collected
+    stays on its disk.
+
     Args:
         name: the state's name.
     """
     spec = __pillar__["pigsty"]["node"]["monitor"]
     present = [file.name for file in Path(exporters.UNITS).glob(f"{exporters.REMOTE}*.service")]
-    daemons = exporters.daemons(spec, sorted(present))
+    idle = [unit for unit in spec["idle"] if Path(drop_in(unit).path).exists()]
+    portal = Path(nginx.PORTAL)
+    left = [drop_in(unit).path for unit in idle]
+    if spec["idle"] and portal.exists():
+        idle, left = [*idle, "nginx.service"], [*left, nginx.PORTAL]
+    daemons = exporters.daemons(spec, sorted(present), idle)
     certificates = _certificates(spec["certificates"]) if spec["exporters"]["node"] else None
-    files = [File(exporters.CERTIFICATES, certificates)]
+    files = [File(exporters.CERTIFICATES, certificates), *(File(path, None) for path in left)]
     return converge(
         name,
         "the exporters",
@@ -48,5 +58,7 @@ def _certificates(paths: Mapping[str, str]) -> str | None:
     for role, path in sorted(paths.items()):
         pem = __salt__["pigsty_file.read"](path)
         if pem:
-            ends[role, path] = pki.expiry(pem.encode())
+            # What is no certificate, nginx refuses with a better word.
+            with suppress(pki.PkiError):
+                ends[role, path] = pki.expiry(pem.encode())
     return exporters.certificates(ends)

@@ -79,7 +79,7 @@ def managed(name: str) -> dict[str, Any]:
         there = sorted(Path(render.RULES).glob("*"))
         return [
             Directory(spec["prometheus"]["data"], "0750", **user),
-            Directory(f"{spec['data']}/alertmgr", "0750", **user),
+            *(Directory(f"{spec['data']}/{part}", "0750", **user) for part in ("alertmgr", "push")),
             *(Directory(f"{spec['data']}/{part}") for part in ("conf", render.OWN_RULES)),
             Directory(render.RULES),
             File(f"{TEXTFILES}/pigsty_targets.prom", metrics(spec["counts"])),

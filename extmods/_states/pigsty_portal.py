@@ -29,7 +29,7 @@ def managed(name: str) -> dict[str, Any]:
     folder = f"{pigsty['infra']['nginx']['home']}/{portal.FOLDER}"
 
     def files() -> list[Directory | File]:
-        site = portal.site(pigsty["infra"], pigsty["meta"])
+        site = portal.site(pigsty["infra"])
         texts = {**__salt__["pigsty_portal.sources"](), **portal.files(PAGES, site)}
         folders = {path.rpartition("/")[0] for path in texts} - {""}
         found: list[Directory | File] = [Directory(folder)]

@@ -18,6 +18,8 @@ PEERS = ("node.hosts", "pgsql.hba", "pgsql.pgbouncer", "pgsql.patroni")
 FILTER = "node.firewall"
 #: A cluster's services in HAProxy: on its members, or on the group that carries them.
 SERVICES, PROVIDER = "pgsql.service", "node.haproxy"
+#: What infra nodes watch, show and answer for.
+WATCHER = "infra"
 
 
 class ScalingRefused(PigstyError):
@@ -103,6 +105,12 @@ def routing(topology: Topology, cluster: PgCluster, hosts: Sequence[str]) -> tup
     carriers = services.providers(topology, cluster)
     job = Job(carriers, (PROVIDER,)) if carriers else Job(tuple(hosts), (SERVICES,))
     return (job,) if job.hosts else ()
+
+
+def watching(topology: Topology) -> tuple[Job, ...]:
+    """Return what makes the infra nodes watch who is declared now, and nobody else."""
+    hosts = tuple(infra.ip for infra in topology.infra)
+    return (Job(hosts, (WATCHER,)),) if hosts else ()
 
 
 def _member(topology: Topology, cluster: PgCluster, word: str) -> PgInstance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,30 @@ from expect import Cluster, eventually
 REPOSITORY = Path(__file__).resolve().parents[2]
 RULES = tuple(f"/opt/pigsty/src/states/infra/rules/{n}.yml" for n in ("node", "pgsql", "infra"))
 TARGETS = "/infra/targets/pgsql/pg-test-3.yml"
+
+
+#: What the power cut of a replica raises: about the replica, and about its cluster.
+OF_THE_REPLICA = {
+    "HaproxyDown",
+    "NodeDown",
+    "PatroniDown",
+    "PgbouncerExporterDown",
+    "PostgresExporterDown",
+}
+OF_ITS_CLUSTER = "PostgresReplicationBreak"
+#: What processors, disks and memory that all nodes of a sandbox share raise by themselves.
+SHARED = {
+    "NodeCpuHigh",
+    "NodeDiskSlow",
+    "NodeFsFullSoon",
+    "NodeFsSpaceFull",
+    "NodeLoadHigh",
+    "NodeOutOfMem",
+    "NodeTcpErrHigh",
+    "NodeTcpRetransHigh",
+    "NodeTimeDrift",
+    "PostgresPressureHigh",
+}
 
 
 def _down(admin: Any) -> list[str]:
@@ -78,6 +104,41 @@ def test_a_portal_that_nginx_refuses_is_not_loaded(admin: Any, inventory: Invent
     finally:
         inventory.restore()
         inventory.apply("10.10.10.10")
+
+
+def _firing(admin: Any) -> set[tuple[str, str]]:
+    """Return the alerts that fire, each with its instance."""
+    rows = admin.pigsty("alerts")
+    return {(row["alert"], row["ins"]) for row in rows if row["alert"] not in SHARED}
+
+
+def test_a_power_cut_raises_exactly_its_alerts_and_they_clear_by_themselves(
+    sandbox: Any, admin: Any, whole: Cluster, report: Any
+) -> None:
+    before = _firing(admin)
+    replica = max(m["member"] for m in whole.members() if m["role"] != "primary")
+    host = next(m["host"] for m in whole.members() if m["member"] == replica)
+    expected = {(name, replica) for name in OF_THE_REPLICA} | {(OF_ITS_CLUSTER, "")}
+    sandbox.node(host).kill()
+    cut = time.monotonic()
+    try:
+        told = "a power cut is told of"
+        eventually("its alerts fire", lambda: expected <= _firing(admin) - before, told)
+        report("a power cut to its last alert", time.monotonic() - cut, "s")
+        assert _firing(admin) - before == expected
+        # People hear of it once: a machine that is gone explains what else is missing there.
+        query = "active=true&inhibited=false&silenced=false"
+        url = f"http://127.0.0.1:9059/alertmgr/api/v2/alerts?{query}"
+        labels = [alert["labels"] for alert in json.loads(admin.run(["curl", "-sS", url])[1])]
+        assert {one["alertname"] for one in labels if one.get("ip") == host} - SHARED == {
+            "NodeDown"
+        }
+        assert "NodeDown" in {line["subject"] for line in admin.pigsty("events", "--since", "5m")}
+    finally:
+        sandbox.node(host).start()
+    back = time.monotonic()
+    eventually("its alerts clear", lambda: not expected & _firing(admin), "alerts clear")
+    report("power-on to the last alert cleared", time.monotonic() - back, "s")
 
 
 @pytest.mark.usefixtures("sandbox")

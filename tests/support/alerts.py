@@ -18,7 +18,13 @@ SCRAPE = 10
 QUICK = (40, 45)
 SLOW = (150, 150)
 #: Alerts that wait for a quarter of an hour or longer, before they fire or before they clear.
-WAITING = ("PatroniPaused", "PgBackupNone", "PostgresChecksumFailure", "PostgresPendingRestart")
+WAITING = (
+    "NodeFsFullSoon",
+    "PatroniPaused",
+    "PgBackupNone",
+    "PostgresChecksumFailure",
+    "PostgresPendingRestart",
+)
 
 I1 = 'cls="pg-test",ins="pg-test-1",ip="10.10.10.11"'
 I2 = 'cls="pg-test",ins="pg-test-2",ip="10.10.10.12"'
@@ -157,6 +163,7 @@ ALERTS: dict[str, list[Series]] = {
     "PgDrillFailed": [('pigsty_drill_success{cls="infra",cluster="pg-test"}', 0, 1)],
     # infra.yml
     "InfraDown": [(_up("prometheus", "infra"), 0, 1)],
+    "PortalDown": [(f"nginx_up{{{I1}}}", 0, 1)],
     "AgentDown": [(_up("pgbackrest", "pgsql"), 0, 1)],
     "TargetMissing": [
         ('pigsty_targets{target_job="node"}', 2, 2),

@@ -37,6 +37,10 @@ DEADLINES: dict[str, float] = {
     "a member comes or goes": 5,
     # A target file is seen within 5 s, and looked at within 10 more; one that failed comes again.
     "a target is looked at": 45,
+    # A scrape that fails, an evaluation, and a minute of patience; the issue promises 90 s.
+    "a power cut is told of": 90,
+    # Boot, a scrape, an evaluation; the replica streams, and the primary's exporter says so.
+    "alerts clear": 90,
     # States of some seconds on every member, and one that is busy with others is tried again.
     "a change of the leader is followed": 45,
     # The file comes to rest, is validated, and compared with what hosts were applied with.

@@ -37,7 +37,7 @@ PROGRAMS = {
     "nginx_": "nginx",
     "infra:": "prometheus",
 }
-_WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_WORD = re.compile(r"(?<![\w:])[a-zA-Z_:][a-zA-Z0-9_:]*")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LABELS = re.compile(r"\{[^}]*\}|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _RANGE = re.compile(r"\[[^\]]*\]")
@@ -257,7 +257,7 @@ def metrics(expr: str) -> set[str]:
     plain = _RANGE.sub(" ", plain)
     functions = set(_FUNCTION.findall(plain))
     words = set(_WORD.findall(_VARIABLE.sub(" ", plain)))
-    return {word for word in words - functions if word not in _WORDS and len(word) > 1}
+    return {word for word in words - functions if word not in _WORDS}
 
 
 def variables(expr: str) -> set[str]:

@@ -55,7 +55,7 @@ PAGE = Dashboard(
                     link=Link(NODES),
                 ),
                 stat(
-                    "PostgreSQL servers down",
+                    "Servers down",
                     "number",
                     "pg:all:count - pg:all:up",
                     limits=Limits(1, 1),

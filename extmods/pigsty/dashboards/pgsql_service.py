@@ -86,7 +86,7 @@ PAGE = Dashboard(
                             Link("pgsql-instance", {"cls": "cls", "ins": "server"}),
                         ),
                     ),
-                    Column("Up", f'haproxy_server_status{{{_P}, state="UP"}}', "up", Limits(1, 0)),
+                    Column("Up", f'haproxy_server_status{{{_P}, state="UP"}}', "up"),
                     Column("Weight", f"haproxy_server_weight{{{_P}}}"),
                     Column("Sessions", f"haproxy_server_current_sessions{{{_P}}}"),
                     Column(

@@ -80,7 +80,7 @@ PAGE = Dashboard(
                 chart(
                     "States that failed",
                     "number",
-                    q("pigsty_converge_failed"),
+                    q("max by (ins) (pigsty_converge_failed)"),
                     limits=Limits(1, 1),
                     empty=_NEVER,
                     link=TO_NODE,
@@ -88,7 +88,7 @@ PAGE = Dashboard(
                 chart(
                     "Drift",
                     "number",
-                    q("pigsty_drift_states"),
+                    q("max by (ins) (pigsty_drift_states)"),
                     limits=Limits(1, 50),
                     meaning="States that would change something.",
                     empty="Nobody has looked for drift in this time.",

@@ -72,10 +72,10 @@ def servers(topology: Topology, node: Node) -> dict[str, Any]:
         silent.add(topology.admin_ip)
     found = [server for server in asked if server not in silent]
     if node.ip in infra and serves(node):
-        # What it doesn't know itself, it asks the machine's servers: two that ask each other
-        # would go round in circles.
-        found = [server for server in found if server == node.ip or server not in infra]
-        if set(found) <= {node.ip} and method == "overwrite":
+        # It asks itself. What it doesn't know, it asks the machine's servers: two that ask each
+        # other would go round in circles.
+        found = list(dict.fromkeys(node.ip if server in infra else server for server in found))
+        if found == [node.ip] and method == "overwrite":
             method = "add"
     return {
         # Without a server of ours, neither "add" nor "overwrite" has anything to say.

@@ -2,6 +2,8 @@
 
 ``ip``
     where the exporters listen.
+``idle``
+    units that stop where the node was an infra node once and is none any more.
 ``programs``
     by exporter, the name of its package, which is that of its unit and its program.
 ``exporters``
@@ -59,12 +61,33 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         nginx = {**_options(values, "nginx_exporter_port"), "status_port": NGINX_STATUS_PORT}
         found["nginx"] = nginx if on else None
     return {
-        "certificates": {role: path for role, path in CERTIFICATES.items() if role in node.modules},
+        "certificates": _certificates(node),
         "exporters": found,
+        "idle": _idle(node, platform),
         "ip": node.ip,
         "programs": dict(platform.modules["node"]["exporters"]),
         "remote": _remote(topology, node, site, collectors),
     }
+
+
+def _certificates(node: Node) -> dict[str, str]:
+    """Return the files of the certificates that a node uses, by role."""
+    found = {role: path for role, path in CERTIFICATES.items() if role in node.modules}
+    if "infra" in node.modules:
+        # Web services of the portal may bring certificates of their own, which nobody renews.
+        for name, entry in (node.vars["infra_portal"] or {}).items():
+            if entry.get("cert"):
+                found[f"portal {name}"] = str(entry["cert"])
+    return found
+
+
+def _idle(node: Node, platform: Platform) -> list[str]:
+    """Return the units that only infra nodes run, on a node that may have been one."""
+    if "infra" in node.modules:
+        return []
+    exporter = platform.modules["node"]["exporters"].get("nginx")
+    names = [*platform.modules["infra"]["monitoring"].values(), *([exporter] if exporter else [])]
+    return sorted(f"{name}.service" for name in names)
 
 
 def programs(node: Node, platform: Platform, module: str) -> list[str]:

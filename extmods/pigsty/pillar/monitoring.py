@@ -2,8 +2,9 @@
 
 ``home``, ``data``
     the folder that people know, and where it leads.
-``prometheus``, ``alertmanager``, ``blackbox``
-    ``enabled`` and ``options`` of each; ``data`` of the first, ``port`` of the others.
+``prometheus``, ``alertmanager``, ``blackbox``, ``pushgateway``
+    ``enabled`` and ``options`` of each; ``data`` and ``remote_write`` (addresses, with passwords)
+    of the first, ``port`` of the others.
 ``events``
     ``port`` and ``token`` (a secret) with which Alertmanager reaches the event bus; None elsewhere
     than on the admin node.
@@ -31,6 +32,7 @@ from typing import Any
 from pigsty import alerting
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
+from pigsty.render.targets import PUSHGATEWAY_PORT
 from pigsty.topology import Node, Topology
 
 #: Where people find the monitoring's files; a link to ``infra_data``.
@@ -62,7 +64,11 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "look": str(values["prometheus_sd_interval"]),
         "path": str(values["exporter_metrics_path"]),
         "prometheus": _daemon(values, "prometheus")
-        | {"data": str(values["prometheus_data"]) if declared else f"{data}/metrics"},
+        | {
+            "data": str(values["prometheus_data"]) if declared else f"{data}/metrics",
+            "remote_write": list(values["prometheus_remote_write"] or ()),
+        },
+        "pushgateway": _daemon(values, "pushgateway") | {"port": PUSHGATEWAY_PORT},
         "rules": dict(rules()),
         "scrape_interval": str(values["prometheus_scrape_interval"]),
         "scrape_timeout": str(values["prometheus_scrape_timeout"]),

@@ -25,7 +25,7 @@ from pigsty.pillar.monitor import NGINX_STATUS_PORT
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
 from pigsty.render import htpasswd
-from pigsty.render.targets import PORTAL, PROMETHEUS_PORT
+from pigsty.render.targets import PORTAL, PROMETHEUS_PORT, PUSHGATEWAY_PORT
 from pigsty.topology import Node, Topology
 
 #: The entry of ``infra_portal`` that is the portal itself.
@@ -46,6 +46,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "prometheus": PROMETHEUS_PORT,
         "alertmanager": values["alertmanager_port"],
         "blackbox": values["blackbox_port"],
+        "pushgateway": PUSHGATEWAY_PORT,
     }
     users = {
         str(user): htpasswd.crypt(str(password), _salt(site, str(user)))

@@ -35,10 +35,13 @@ _NO_DISKS = (
 _LIMITS = ("CPUQuota=25%", "Restart=on-failure", "RestartSec=5")
 
 
-def daemons(spec: Mapping[str, Any], present: Iterable[str] = ()) -> list[Daemon]:
+def daemons(
+    spec: Mapping[str, Any], present: Iterable[str] = (), idle: Iterable[str] = ()
+) -> list[Daemon]:
     """Return the exporters of a node; those of servers that nobody watches any more are stopped.
 
     Args:
+        idle: units of an infra node that still stand on one that is none any more.
         present: units of such servers that the machine has.
         spec: ``pigsty:node:monitor`` of the pillar: ``ip``, ``programs`` (the name of package, unit
             and program of each), and an entry for each exporter that the node has, None when it is
@@ -60,6 +63,7 @@ def daemons(spec: Mapping[str, Any], present: Iterable[str] = ()) -> list[Daemon
         options = spec["exporters"][name]
         files = make(f"/usr/bin/{program}", unit, spec["ip"], options) if options else ()
         found.append(Daemon(unit, restart=files, running=options is not None))
+    found += [Daemon(unit, running=False) for unit in idle]
     if "postgres" in spec["programs"]:
         found += [_remote(spec, port, server) for port, server in sorted(spec["remote"].items())]
     wanted = {daemon.unit for daemon in found}

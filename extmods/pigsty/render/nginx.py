@@ -11,6 +11,8 @@ from pigsty.render.portal import FOLDER as PAGES
 #: The infra node's own certificate, which is also its ticket to etcd and Patroni.
 CERTIFICATE = "/etc/pki/infra.crt"
 KEY = "/etc/pki/infra.key"
+#: The portal with the repository.
+PORTAL = "/etc/nginx/conf.d/pigsty.conf"
 #: The package's example site: it would answer in our place.
 EXAMPLE = "/etc/nginx/sites-enabled/default"
 #: Who may pass where the inventory names users.

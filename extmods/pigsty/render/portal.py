@@ -34,12 +34,11 @@ def files(pages: Iterable[Dashboard], site: Mapping[str, Any]) -> dict[str, str]
     return found
 
 
-def site(infra: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
+def site(infra: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an infra node has beside the dashboards, for the home page.
 
     Args:
         infra: ``pigsty:infra`` of its pillar.
-        meta: ``pigsty:meta``.
 
     Returns:
         ``name``, ``programs`` (paths of what is behind the portal), ``machines`` (names of
@@ -50,7 +49,6 @@ def site(infra: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any]:
     secure = nginx["sslmode"] != "disable"
     return {
         "name": infra["name"],
-        "admin": meta["admin_ip"],
         "programs": [
             {"path": f"{program['path']}/"}
             for program in nginx["programs"]

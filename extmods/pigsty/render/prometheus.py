@@ -1,6 +1,6 @@
-"""Prometheus, Alertmanager and the prober of an infra node: configuration and units.
+"""Prometheus, Alertmanager, prober and Pushgateway of an infra node: configuration and units.
 
-All three listen on the loopback; people and other infra nodes come through the portal. What
+All of them listen on the loopback; people and other infra nodes come through the portal. What
 Prometheus and Alertmanager read has been checked before: rules and routes that people write stand
 in a folder of theirs, and are copied from there when they are good. So a mistake in them can't keep
 either from starting.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pigsty import alerting
 from pigsty.metrics import NAMES
@@ -54,6 +55,7 @@ def daemons(
         _prometheus(units["prometheus"], spec, rules),
         _alertmanager(units["alertmanager"], spec, routes),
         _blackbox(units["blackbox"], spec),
+        _pushgateway(units["pushgateway"], spec),
     ]
 
 
@@ -75,6 +77,8 @@ def config(spec: Mapping[str, Any]) -> str:
             "static_configs": [{"targets": [f"127.0.0.1:{spec['alertmanager']['port']}"]}],
         }
         body["alerting"] = {"alertmanagers": [alertmanager]}
+    if spec["prometheus"]["remote_write"]:
+        body["remote_write"] = [_remote_write(url) for url in spec["prometheus"]["remote_write"]]
     return _yaml(body)
 
 
@@ -141,6 +145,16 @@ def probes() -> str:
             }
         }
     )
+
+
+def _remote_write(url: str) -> dict[str, Any]:
+    """Return where everything is sent to as well; who may, stands in the address."""
+    parts = urlsplit(url)
+    found: dict[str, Any] = {"url": urlunsplit(parts._replace(netloc=parts.netloc.split("@")[-1]))}
+    if parts.username:
+        password = unquote(parts.password or "")
+        found["basic_auth"] = {"username": unquote(parts.username), "password": password}
+    return found
 
 
 def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,11 +231,10 @@ def _prometheus(unit: str, spec: Mapping[str, Any], rules: Mapping[str, str]) ->
         *on["options"].split(),
     ]
     files = [File(f"{RULES}/{name}", text) for name, text in sorted(rules.items())]
-    return Daemon(
-        f"{unit}.service",
-        restart=(_service(unit, *words),),
-        reload=(File(CONFIG, config(spec)), *files),
-    )
+    # Addresses of remote_write may hold passwords.
+    kept = File(CONFIG, config(spec), mode="0640", group="prometheus",
+                secret=bool(on["remote_write"]))  # fmt: skip
+    return Daemon(f"{unit}.service", restart=(_service(unit, *words),), reload=(kept, *files))
 
 
 def _alertmanager(unit: str, spec: Mapping[str, Any], routes: str | None) -> Daemon:
@@ -270,8 +283,22 @@ def _blackbox(unit: str, spec: Mapping[str, Any]) -> Daemon:
     )
 
 
+def _pushgateway(unit: str, spec: Mapping[str, Any]) -> Daemon:
+    on = spec["pushgateway"]
+    if not on["enabled"]:
+        return Daemon(f"{unit}.service", running=False)
+    words = [
+        f"--web.listen-address=127.0.0.1:{on['port']}",
+        f"--web.external-url={spec['url']}{PORTAL['pushgateway']}/",
+        f"--web.route-prefix={PORTAL['pushgateway']}/",
+        f"--persistence.file={spec['data']}/push/metrics",
+        *on["options"].split(),
+    ]
+    return Daemon(f"{unit}.service", restart=(_service(unit, *words),))
+
+
 def _service(unit: str, *words: str, more: tuple[str, ...] = ()) -> File:
-    """Return the drop-in of one of the three."""
+    """Return the drop-in of one of them."""
     lines = command(f"/usr/bin/{unit}", *words)
     limit = ("LimitNOFILE=65536", "Restart=on-failure", "RestartSec=2")
     start = ("[Unit]", "StartLimitIntervalSec=0", "[Service]")

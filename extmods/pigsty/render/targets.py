@@ -33,8 +33,14 @@ FOLDER = "targets"
 JOBS = ("etcd", "infra", "node", "patroni", "pgrds", "pgsql", "ping", "salt")
 #: Where the programs of an infra node listen: on its loopback, behind the portal.
 PROMETHEUS_PORT = 9090
+PUSHGATEWAY_PORT = 9091
 #: The portal's path of each program that other infra nodes look at, and its metrics below that.
-PORTAL = {"prometheus": "/prometheus", "alertmanager": "/alertmgr", "blackbox": "/blackbox"}
+PORTAL = {
+    "prometheus": "/prometheus",
+    "alertmanager": "/alertmgr",
+    "blackbox": "/blackbox",
+    "pushgateway": "/pushgateway",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,7 @@ def infra_targets(infra: InfraNode, own: bool) -> list[Target]:
     ports = {"prometheus": PROMETHEUS_PORT if values["prometheus_enabled"] else 0}
     ports["alertmanager"] = values["alertmanager_port"] if values["alertmanager_enabled"] else 0
     ports["blackbox"] = values["blackbox_port"] if values["blackbox_enabled"] else 0
+    ports["pushgateway"] = PUSHGATEWAY_PORT if values["pushgateway_enabled"] else 0
     tls = values["nginx_sslmode"] != "disable"
     portal = f"{infra.ip}:{values['nginx_ssl_port'] if tls else values['nginx_port']}"
     found = []

@@ -15,9 +15,7 @@ from pigsty.topology import Node
 CLUSTERED = {"minio": ("minio_cluster", "minio_seq"), "redis": ("redis_cluster", "redis_node")}
 #: Parts of infra nodes that are not yet built, by the parameter that asks for them.
 INFRA_PARTS = {
-    "dns_enabled": "DNS server",
     "grafana_enabled": "dashboards",
-    "loki_enabled": "logs",
 }
 HOSTS_SHOWN = 30
 

@@ -18,7 +18,6 @@ DAEMONS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("haproxy_exporter_port", "haproxy", "haproxy_enabled"),
         ("vip_exporter_port", "keepalived_exporter", "vip_enabled"),
         ("docker_exporter_port", "docker", "docker_enabled"),
-        ("promtail_port", "promtail", "promtail_enabled"),
     ),
     "infra": (
         ("nginx_port", "nginx", "nginx_enabled"),
@@ -28,6 +27,7 @@ DAEMONS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("blackbox_port", "blackbox_exporter", "blackbox_enabled"),
         ("alertmanager_port", "alertmanager", "alertmanager_enabled"),
         ("grafana_port", "grafana", "grafana_enabled"),
+        ("vlogs_port", "search in logs", "loki_enabled"),
     ),
     "etcd": (("etcd_port", "etcd", ""), ("etcd_peer_port", "etcd (peers)", "")),
     "minio": (("minio_port", "minio", ""), ("minio_admin_port", "minio (console)", "")),

@@ -104,6 +104,10 @@ def _two() -> None:
     )
 
 
+#: Registration comes and goes with the members.
+WATCHED = ((META,), "infra")
+
+
 def _states(master: Any) -> list[tuple[tuple[str, ...], str]]:
     return [(hosts, words[0] if words else "") for hosts, words in master.applied]
 
@@ -116,7 +120,8 @@ def test_services_forget_a_member_before_it_is_stopped(
     first, second, *rest = _states(master)
     assert first == ((ONE, TWO), "pgsql.service")
     assert second == ((THREE,), "pgsql.remove")
-    assert rest == [((ONE, TWO), "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni")]
+    peers = "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni"
+    assert rest == [((ONE, TWO), peers), WATCHED]
     removal = next(s for s in master.published if s["arguments"] == ["pgsql.remove"])
     order = removal["keywords"]["pillar"]["pigsty_removal"][THREE]
     assert order == {
@@ -142,7 +147,7 @@ def test_services_forget_a_member_before_it_is_stopped(
 def test_a_whole_cluster_goes_with_its_keys_and_its_user(master: Any, world: World) -> None:
     _edit()
     assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.OK
-    assert _states(master) == [((ONE, TWO, THREE), "pgsql.remove"), ((META,), "etcd")]
+    assert _states(master) == [((ONE, TWO, THREE), "pgsql.remove"), ((META,), "etcd"), WATCHED]
     function, words = world.calls[-1]
     assert function == "pigsty_dcs.forget" and words["whole"] is True
 
@@ -153,7 +158,7 @@ def test_a_preview_and_a_refusal_change_nothing(
     _two()
     assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--test"]) == exitcodes.OK
     runs = [sent for sent in master.published if sent["function"] == "state.apply"]
-    assert len(runs) == 3 and all(sent["keywords"]["test"] for sent in runs)
+    assert len(runs) == 4 and all(sent["keywords"]["test"] for sent in runs)
     assert not any(function == "pigsty_dcs.forget" for function, _ in world.calls)
     master.published.clear()
     cases = {
@@ -218,6 +223,7 @@ def test_who_is_called_dead_loses_its_key_and_the_others_are_told(
     assert _states(master) == [
         ((ONE, TWO), "pgsql.service"),
         ((ONE, TWO), "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni"),
+        WATCHED,
     ], "nothing is sent to a dead machine"
     assert not any(sent["function"] == "pigsty_removal.measure" for sent in master.published)
     assert world.calls[-1] == (
@@ -247,7 +253,7 @@ def test_a_cluster_whose_machines_are_all_gone(master: Any, world: World) -> Non
         _die(master, world, host)
     assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.REFUSED
     assert run(["pgsql", "rm", "pg-test", "--dead", "--yes"]) == exitcodes.OK
-    assert _states(master) == [((META,), "etcd")]
+    assert _states(master) == [((META,), "etcd"), WATCHED]
     assert world.calls[-1] == (
         "pigsty_dcs.forget",
         {"cluster": "pg-test", "members": sorted(HOSTS.values()), "whole": True},
@@ -344,10 +350,12 @@ def test_a_new_member_is_routed_only_when_it_streams(
         ((THREE,), "node,pgsql,node.monitor"),
         ((ONE, TWO), "node.hosts,pgsql.hba,pgsql.pgbouncer,pgsql.patroni"),
         ((ONE, TWO, THREE), "pgsql.service"),
+        WATCHED,
     ]
     data = json.loads(capsys.readouterr().out)
     assert data["added"] == ["pg-test-3"]
-    assert [step["done"] for step in data["steps"]] == ["made", "pg-test-3 streams", "routed"]
+    done = [step["done"] for step in data["steps"]]
+    assert done == ["made", "pg-test-3 streams", "routed", "watched"]
 
 
 def test_a_new_cluster_has_its_user_in_etcd_first(master: Any, world: World) -> None:

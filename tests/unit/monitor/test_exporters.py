@@ -114,3 +114,20 @@ def test_a_query_names_every_column_that_it_declares(query):
     # What is asked in every database says of which it speaks.
     assert query.once or "current_database() AS datname" in query.sql
     assert ";" not in query.sql
+
+
+def test_certificates_that_people_bring_for_the_portal_are_watched(deployment, compiled):
+    made = deployment(
+        infra_portal="{ home: { domain: h.p }, wiki: { domain: w.p, endpoint: '10.1.1.9:80',"
+        " cert: /etc/wiki.crt, key: /etc/wiki.key } }"
+    )
+    known = {ip: compiled(made, ip)["node"]["monitor"]["certificates"] for ip in made.nodes}
+    assert known["10.1.1.1"]["portal wiki"] == "/etc/wiki.crt"
+    assert not [role for role in known["10.1.1.2"] if role.startswith("portal")]
+
+
+def test_only_where_no_infra_node_is_its_programs_stop(deployment, compiled):
+    made = deployment()
+    idle = {ip: compiled(made, ip)["node"]["monitor"]["idle"] for ip in ("10.1.1.1", "10.1.1.2")}
+    assert idle["10.1.1.1"] == []
+    assert {"prometheus.service", "prometheus-nginx-exporter.service"} <= set(idle["10.1.1.2"])

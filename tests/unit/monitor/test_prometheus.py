@@ -51,7 +51,7 @@ def test_options_of_the_inventory_come_last(deployment, compiled):
     assert elsewhere["prometheus"]["data"] == "/big/metrics"
 
 
-@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "blackbox"])
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "blackbox", "pushgateway"])
 def test_what_is_off_is_stopped(deployment, compiled, name):
     found = spec(compiled, deployment(**{f"{name}_enabled": "false"}))
     unit = f"{found['units'][name]}.service"
@@ -118,3 +118,28 @@ def test_on_the_admin_node_the_event_bus_is_told(deployment, compiled):
     assert read(kept.contents)["route"]["receiver"] == "nobody"
     assert token.contents is None
     assert other["events"] is None
+
+
+def test_pushed_metrics_outlive_a_restart_and_come_through_the_portal(deployment, compiled):
+    unit = prometheus.daemons(spec(compiled, deployment()), {})[-1].restart[0].contents
+    assert "--persistence.file=/data/infra/push/metrics" in unit
+    assert "--web.route-prefix=/pushgateway/" in unit
+    config = read(prometheus.config(spec(compiled, deployment())))
+    (job,) = [job for job in config["scrape_configs"] if job["job_name"] == "infra"]
+    assert "honor_labels" not in job, "who pushes can't speak for another"
+
+
+def test_what_is_collected_is_sent_elsewhere_too(deployment, compiled):
+    far = '["https://me:p%40ss@far.example/write?x=1", "http://10.1.1.9:9090/api/v1/write"]'
+    found = spec(compiled, deployment(prometheus_remote_write=far))
+    first, second = read(prometheus.config(found))["remote_write"]
+    assert first == {
+        "url": "https://far.example/write?x=1",
+        "basic_auth": {"username": "me", "password": "p@ss"},
+    }
+    assert second == {"url": "http://10.1.1.9:9090/api/v1/write"}
+    kept = prometheus.daemons(found, {})[0].reload[0]
+    assert (kept.secret, kept.mode, kept.group) == (True, "0640", "prometheus")
+    plain = prometheus.daemons(spec(compiled, deployment()), {})[0].reload[0]
+    assert not plain.secret
+    assert "remote_write" not in plain.contents

@@ -83,6 +83,7 @@ def test_an_infra_node_asks_itself_at_the_loopback_and_others_at_their_portal(de
         ["127.0.0.1:9090"],
         ["127.0.0.1:9059"],
         ["127.0.0.1:9115"],
+        ["127.0.0.1:9091"],
         ["10.1.1.1:9113"],
     ]
     assert other[0]["targets"] == ["10.1.1.4:443"]

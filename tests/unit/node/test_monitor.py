@@ -21,6 +21,7 @@ def spec(**changed: Any) -> dict[str, Any]:
     found = {
         "certificates": {},
         "exporters": {"node": node},
+        "idle": [],
         "ip": "10.10.10.11",
         "programs": {"node": "prometheus-node-exporter"},
         "remote": {},
@@ -152,3 +153,49 @@ def test_our_rules_are_there_for_the_pillar():
         "pigsty-node.yml",
         "pigsty-pgsql.yml",
     }
+
+
+@pytest.fixture
+def was_infra(machine, state, tmp_path, monkeypatch):
+    """A machine that was an infra node: units with our drop-ins, and the portal."""
+    unit = "prometheus.service"
+    machine.units.install(unit, active="active", enabled="enabled")
+    machine.units.install("nginx.service", active="active", enabled="enabled")
+    folder = tmp_path / "units"
+    monkeypatch.setattr(state, "drop_in", lambda name: File(f"{folder}/{name}.conf", None))
+    monkeypatch.setattr(state.nginx, "PORTAL", str(tmp_path / "pigsty.conf"))
+    folder.mkdir()
+    for path in (folder / f"{unit}.conf", tmp_path / "pigsty.conf"):
+        path.write_text(BANNER)
+        machine.files.texts[str(path)] = BANNER
+    machine.node(monitor=spec(idle=[unit, "prometheus-alertmanager.service"]))
+    return unit, tmp_path
+
+
+def test_what_watched_stops_where_the_node_is_no_infra_node_any_more(machine, state, was_infra):
+    unit, _folder = was_infra
+    changes = machine.converges(state.exporters_managed)
+    for name in (unit, "nginx.service"):
+        assert changes[name]["active"] == {"old": "active", "new": "inactive"}
+        assert changes[name]["enabled"] == {"old": "enabled", "new": "disabled"}
+    assert "prometheus-alertmanager.service" not in changes
+
+
+def test_a_prometheus_of_somebody_else_goes_on(machine, state, was_infra):
+    unit, folder = was_infra
+    for path in (folder / "units").iterdir():
+        path.unlink()
+    (folder / "pigsty.conf").unlink()
+    for path in list(machine.files.texts):
+        if str(folder) in path:
+            del machine.files.texts[path]
+    changes = machine.converges(state.exporters_managed)
+    assert unit not in changes
+    assert "nginx.service" not in changes
+
+
+def test_what_is_no_certificate_stops_nobody(machine, state):
+    machine.files.texts["/etc/wiki.crt"] = "not a certificate"
+    machine.node(monitor=spec(certificates={"portal wiki": "/etc/wiki.crt"}))
+    changes = machine.converges(state.exporters_managed)
+    assert exporters.CERTIFICATES not in changes

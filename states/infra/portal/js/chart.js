@@ -12,6 +12,10 @@ const MOST = 24;
 const POINTS = 240;
 /** Seconds between two looks of Prometheus, below which there is nothing to see. */
 const FINEST = 10;
+/** How many points from the end still are "now". */
+const RECENT = 4;
+/** Steps of an axis of bytes. */
+const POWERS = Array.from({ length: 60 }, (_, power) => 2 ** power);
 const together = uPlot.sync("page");
 
 /** A chart in a panel's body. */
@@ -80,9 +84,11 @@ export class Chart {
   heap() {
     if (!this.panel.stack) return { data: [this.times, ...this.values], bands: [] };
     const sum = new Array(this.times.length).fill(0);
+    const there = this.times.map((_, at) => this.values.some((line) => line[at] !== null));
     const lines = this.values.map((line, index) => {
       if (this.hidden.has(this.rows[index].name)) return line.map(() => null);
-      return line.map((value, at) => (value === null ? (sum[at] || null) : (sum[at] += value)));
+      // What is missing in one series adds nothing; where all are missing, there is a gap.
+      return line.map((value, at) => (there[at] ? (sum[at] += value ?? 0) : null));
     });
     const bands = lines.slice(1).map((_, index) => ({ series: [index + 2, index + 1] }));
     return { data: [this.times, ...lines], bands };
@@ -93,16 +99,18 @@ export class Chart {
     const color = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     const { unit } = this.panel;
+    const binary = unit.startsWith("bytes");
     return {
       width: Math.max(this.plot.clientWidth, 120),
       height: Math.max(this.plot.clientHeight, 80),
+      padding: [10, 8, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: together.key }, points: { size: 6 }, drag: { x: true, y: false, setScale: false } },
       scales: { y: { range: (_, low, high) => this.bounds(low, high) } },
       bands,
       axes: [
-        { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => clock(tick, step)) },
-        { ...axis, size: 62, space: 32, values: (_, ticks) => ticks.map((tick) => format(tick, unit)) },
+        { ...axis, size: 26, space: 70, values: (_, ticks, __, ___, step) => ticks.map((tick) => clock(tick, step)) },
+        { ...axis, size: 62, space: 32, ...(binary ? { incrs: POWERS } : {}), values: (_, ticks) => ticks.map((tick) => format(tick, unit)) },
       ],
       series: [{}, ...this.rows.map((row, index) => {
         const stroke = color(`--series-${index % 10}`);
@@ -181,7 +189,7 @@ export class Chart {
 
   value(index, at) {
     const line = this.values[index];
-    const last = at === null ? line.findLast((value) => value !== null) : line[at];
+    const last = at === null ? line.slice(-RECENT).findLast((value) => value !== null) : line[at];
     return format(last, this.panel.unit);
   }
 

@@ -26,7 +26,7 @@ class Page {
     const main = document.querySelector("main");
     this.choices = el("form", { class: "choices", onsubmit: (event) => event.preventDefault() });
     this.links = el("p", { class: "links" });
-    fill(main, el("h1", { title: definition.meaning }, definition.title), this.choices, this.links,
+    fill(main, el("div", { class: "top" }, el("h1", { title: definition.meaning }, definition.title), this.choices), this.links,
       definition.rows.map((row) => el("section", {}, row.title ? el("h2", {}, row.title) : null,
         el("div", { class: "grid" }, row.panels.map((panel) => this.frame(panel))))));
     this.tools();
@@ -40,7 +40,7 @@ class Page {
   frame(panel) {
     const body = el("div", { class: "body" });
     const note = el("p", { class: "note", hidden: true });
-    const box = el("article", { class: `panel ${panel.kind} w${panel.width}`, data: { height: panel.height, state: "loading" } },
+    const box = el("article", { class: `panel of-${panel.kind} w${panel.width}`, data: { height: panel.height, state: "loading" } },
       el("h3", { title: panel.meaning }, panel.title, panel.meaning ? el("span", { class: "hint", "aria-label": panel.meaning }, "?") : null), body, note);
     body.style.setProperty("--rows", panel.height);
     this.panels.push({ panel, box, note, body, view: new KINDS[panel.kind](panel, body, this) });
@@ -113,7 +113,7 @@ class Page {
     let state = "data";
     let text = "";
     try {
-      if (!(await view.load())) ({ kind: state, text } = await why(panel, this.place.chosen));
+      if (!(await view.load())) ({ kind: state, text } = await why(panel, this.place.chosen, this.definition.variables));
     } catch (error) {
       if (!(error instanceof Trouble)) throw error;
       state = "error";

@@ -10,23 +10,20 @@ import { ago, format } from "./units.js";
 const AGAIN = 15000;
 const PROGRAMS = { "/prometheus/": ["Prometheus", "Metrics, rules, targets"], "/alertmgr/": ["Alertmanager", "Silences and receivers"], "/blackbox/": ["Prober", "Pings and probes"] };
 const DAY = 86400;
+/** Alerts beside everything else; all of them have a page. */
+const SHOWN = 5;
 const place = { ...here(), chosen: {} };
 const to = (page, chosen = {}) => address(page, chosen, place);
 
-/** Ask everything at once. */
+const STATE = '{__name__=~"pg:cls:(up|count|lag_bytes|backup_age|pressure|size|xact_rate1m)|pg:ins:(up|is_primary|lag_bytes)|node:ins:(cpu_usage_1m|mem_usage|uptime)|node:fs:space_usage"} or up{component=~"node|postgres"}';
+const VERSIONS = 'count by (__name__, version, server_version, pretty_name) ({__name__=~"pgbouncer_version_info|etcd_server_version|haproxy_process_build_info|prometheus_build_info|alertmanager_build_info|node_os_info"}) or count_values("version", pg_setting_server_version_num) or count_values("version", patroni_version)';
+const ENDS = "min by (ins) (pigsty_certificate_end)";
+
+/** Ask everything at once; a browser has six connections to a server, and the menu needs two. */
 async function ask() {
-  const [clusters, members, nodes, disks, up, versions, postgres, ends, fired] = await Promise.all([
-    now('{__name__=~"pg:cls:(up|count|lag_bytes|backup_age|pressure|size|xact_rate1m|streaming|primaries)"}'),
-    now('{__name__=~"pg:ins:(up|is_primary|lag_bytes)"}'),
-    now('{__name__=~"node:ins:(cpu_usage_1m|mem_usage|uptime)"}'),
-    now("max by (ins) (node:fs:space_usage)"),
-    now('up{component=~"node|postgres"}'),
-    now('count by (__name__, version, server_version, pretty_name) ({__name__=~"pgbouncer_version_info|etcd_server_version|haproxy_process_build_info|prometheus_build_info|alertmanager_build_info|node_os_info"})'),
-    now('count_values("version", pg_setting_server_version_num) or count_values("version", patroni_version)'),
-    now("min by (ins) (pigsty_certificate_end)"),
-    alerts(),
-  ]);
-  return { clusters, members, nodes, disks, up, versions, postgres, ends, fired };
+  const [state, programs, ends, fired] = await Promise.all([now(STATE), now(VERSIONS), now(ENDS), alerts()]);
+  const of = (begin) => state.filter(({ labels }) => labels.__name__.startsWith(begin));
+  return { clusters: of("pg:cls:"), members: of("pg:ins:"), nodes: of("node:"), up: of("up"), programs, ends, fired };
 }
 
 /** Vectors by a label, then by the metric's last part. */
@@ -36,7 +33,9 @@ function by(rows, label) {
     const key = labels[label];
     if (key === undefined) continue;
     if (!found.has(key)) found.set(key, { labels });
-    found.get(key)[(labels.__name__ ?? "value").split(":").pop()] = value;
+    const name = (labels.__name__ ?? "value").split(":").pop();
+    // Of several file systems, the fullest.
+    found.get(key)[name] = name === "space_usage" ? Math.max(value, found.get(key)[name] ?? 0) : value;
   }
   return found;
 }
@@ -76,7 +75,7 @@ function cluster(name, cls, members, fired) {
       [["pgsql-replication", "Replication"], ["pgsql-service", "Services"], ["pgsql-patroni", "Patroni"], ["pgsql-backup", "Backup"]].map(([page, title]) => el("a", { href: to(page, chosen) }, title))));
 }
 
-function machines(rows, disks, found) {
+function machines(rows, found) {
   const head = ["Node", "Address", "", "Processors", "Memory", "Disk", "Running for"];
   const cell = (value, unit, warn = 0.7, bad = 0.9) => el("td", { class: `value ${unit === "ratio" && value >= warn ? (value >= bad ? "bad" : "warn") : ""}` }, format(value, unit));
   return el("div", { class: "scroll", tabIndex: 0 }, el("table", {},
@@ -86,24 +85,20 @@ function machines(rows, disks, found) {
       return el("tr", { data: { node: ins } },
         el("th", { scope: "row" }, el("a", { href: to("node-instance", { ins }) }, ins)),
         el("td", {}, target.labels.ip), el("td", { class: target.value ? "good" : "bad" }, target.value ? "up" : "down"),
-        cell(node.cpu_usage_1m, "ratio"), cell(node.mem_usage, "ratio"), cell(disks.get(ins)?.value, "ratio"), cell(node.uptime, "seconds"));
+        cell(node.cpu_usage_1m, "ratio"), cell(node.mem_usage, "ratio"), cell(node.space_usage, "ratio"), cell(node.uptime, "seconds"));
     }))));
 }
 
 const NAMES = { pgbouncer_version_info: "PgBouncer", etcd_server_version: "etcd", haproxy_process_build_info: "HAProxy", prometheus_build_info: "Prometheus", alertmanager_build_info: "Alertmanager", node_os_info: "System" };
 
-function versions({ versions: rows, postgres }) {
-  const found = [];
-  for (const { labels, value } of postgres) {
+function versions(programs) {
+  const found = programs.map(({ labels, value }) => {
+    if (labels.__name__) return [NAMES[labels.__name__], (labels.pretty_name ?? labels.server_version ?? labels.version ?? "").replace(/^PgBouncer /, ""), value];
     const number = Number(labels.version);
     // PostgreSQL counts 170005 for 17.5, Patroni 40005 for 4.0.5.
-    if (number >= 90000) found.push(["PostgreSQL", `${Math.floor(number / 10000)}.${number % 10000}`, value]);
-    else found.push(["Patroni", `${Math.floor(number / 10000)}.${Math.floor(number / 100) % 100}.${number % 100}`, value]);
-  }
-  for (const { labels, value } of rows) {
-    const text = labels.pretty_name ?? labels.server_version ?? labels.version ?? "";
-    found.push([NAMES[labels.__name__], text.replace(/^PgBouncer /, ""), value]);
-  }
+    const [major, rest] = [Math.floor(number / 10000), number % 10000];
+    return number >= 90000 ? ["PostgreSQL", `${major}.${rest}`, value] : ["Patroni", `${major}.${Math.floor(rest / 100)}.${rest % 100}`, value];
+  });
   found.sort(([a, x], [b, y]) => a.localeCompare(b) || x.localeCompare(y, "en", { numeric: true }));
   return el("dl", { class: "list" }, found.map(([name, version, count]) => el("div", {}, el("dt", {}, name), el("dd", {}, version, el("small", {}, ` × ${count}`)))));
 }
@@ -148,14 +143,14 @@ function draw(site, said) {
       tile("nodes up", `${up} of ${nodes.length}`, up === nodes.length ? "good" : "bad", to("node-overview")),
       tile("servers up", `${running} of ${members.size}`, running === members.size ? "good" : "bad", to("pgsql-overview")),
       tile(without === 1 ? "cluster without leader" : "clusters without leader", String(without), without ? "bad" : "good", to("pgsql-overview"))),
-    fired.length ? section("Alerts", list(fired.slice(0, 8), place), fired.length > 8 ? el("p", {}, el("a", { href: to("alerts") }, `All ${fired.length}`)) : null) : null,
     section("Clusters", clusters.size
       ? el("div", { class: "cards" }, sorted(clusters).map(([name, cls]) => cluster(name, cls, of(name), fired)))
       : el("p", { class: "note" }, "Prometheus knows no PostgreSQL cluster yet.")),
-    section("Nodes", nodes.length ? machines(nodes, by(said.disks, "ins"), by(said.nodes, "ins")) : el("p", { class: "note" }, "Prometheus knows no node yet.")),
+    fired.length ? section("Alerts", list(fired.slice(0, SHOWN), place), fired.length > SHOWN ? el("p", {}, el("a", { href: to("alerts") }, `All ${fired.length}`)) : null) : null,
+    section("Nodes", nodes.length ? machines(nodes, by(said.nodes, "ins")) : el("p", { class: "note" }, "Prometheus knows no node yet.")),
     el("div", { class: "columns" },
       section("Go to", ways(site)),
-      section("Versions", versions(said)),
+      section("Versions", versions(said.programs)),
       section("Certificates", certificates(said.ends))));
 }
 

@@ -24,6 +24,7 @@ export function here() {
 /** Change the address without leaving the page. */
 export function move(place) {
   history.replaceState(null, "", `${location.pathname}?${query(place)}`);
+  dispatchEvent(new CustomEvent("pigsty-move"));
 }
 
 /** The address of another page; time and refresh go along. */

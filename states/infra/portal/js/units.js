@@ -9,7 +9,7 @@ export function format(value, unit) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   switch (unit) {
-    case "ratio": return `${digits(value * 100)} %`;
+    case "ratio": return `${Math.abs(value) < 1e-4 ? 0 : digits(value * 100)} %`;
     case "bytes": return bytes(value);
     case "bytes/s": return `${bytes(value)}/s`;
     case "seconds": return seconds(value);
@@ -62,6 +62,6 @@ function short(value) {
 function digits(value) {
   const size = Math.abs(value);
   if (size !== 0 && size < 0.001) return value.toExponential(1);
-  const places = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.01 ? 2 : 3;
+  const places = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return String(Number(value.toFixed(places)));
 }

@@ -3,10 +3,12 @@
 import { now } from "./api.js";
 
 /**
- * The reason why a panel has nothing to show: its exporter is unknown or down; or what the panel
- * itself says nothing means; or that there is no such series.
+ * The reason why a panel has nothing to show: there is nothing to choose from; or its exporter is
+ * unknown or down; or what the panel itself says nothing means; or that there is no such series.
  */
-export async function why(panel, chosen) {
+export async function why(panel, chosen, variables) {
+  const without = variables.find((variable) => chosen[variable.name] === "");
+  if (without) return { text: `There is no ${without.title.toLowerCase()} to choose.`, kind: "none" };
   for (const program of panel.programs) {
     const found = await now(`up{component="${program}"}`);
     if (!found.length) return { text: `Nothing publishes this: the inventory has no ${program} that is watched.`, kind: "missing" };
@@ -17,8 +19,8 @@ export async function why(panel, chosen) {
     }
   }
   if (panel.empty) return { text: panel.empty, kind: "none" };
-  const told = Object.entries(chosen).filter(([, value]) => value).map(([name, value]) => `${name} ${value}`);
-  return { text: `No such series${told.length ? ` for ${told.join(", ")}` : ""} in this time.`, kind: "none" };
+  const told = variables.filter(({ name }) => chosen[name]).map(({ name, title }) => `${title.toLowerCase()} ${chosen[name]}`);
+  return { text: `There are no such series${told.length ? ` of ${told.join(", ")}` : ""} in this time.`, kind: "none" };
 }
 
 /** Whether a target is about what is chosen. */

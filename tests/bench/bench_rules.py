@@ -1,0 +1,252 @@
+"""How long our rules take for a large deployment: `python tests/bench/bench_rules.py [INSTANCES]`.
+
+A real Prometheus (`prometheus` of the distribution, with promtool's own TSDB in a folder for the
+run) reads synthetic metrics of so many PostgreSQL instances, each on a machine of its own, three to
+a cluster, and computes the rules of states/infra/rules every ten seconds. The first samples are
+dated back, so that the windows of five minutes are full. The goal: an evaluation of all groups
+takes at most a quarter of the interval. Without a Prometheus on this machine, in the sandbox:
+
+    pigsty sandbox exec 10.10.10.10 -- /opt/pigsty/venv/bin/python \
+        /opt/pigsty/src/tests/bench/bench_rules.py
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+RULES = Path(__file__).resolve().parents[2] / "states/infra/rules"
+INTERVAL = 10
+GOAL = INTERVAL / 4
+#: Seconds of metrics before the run, and evaluations that are measured.
+HISTORY, EVALUATIONS = 330, 4
+#: No run takes longer.
+LIMIT = 420
+
+MODES = ("idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user")
+CPU = [f'cpu="{n}",mode="{mode}"' for n in range(8) for mode in MODES]
+DISK = [f'device="{name}"' for name in ("vda", "vdb")]
+FILES = [f'device="/dev/{name}",mountpoint="{path}",fstype="ext4"'
+         for name, path in (("vda1", "/"), ("vdb1", "/data"), ("vda2", "/boot"))]  # fmt: skip
+SERVICES = ("primary", "replica", "default", "offline")
+SERVERS = [f'proxy="pg-{name}",server="pg-{n}"' for name in SERVICES for n in (1, 2, 3)]
+DB = [f'datname="{name}"' for name in ("postgres", "app", "jobs")]
+TABLES = [f'datname="app",relname="t{n}"' for n in range(10)]
+QUERIES = [f'datname="app",query="{n}"' for n in range(20)]
+STATES = [
+    f'{db},state="{state}"' for db in DB for state in ("active", "idle", "idle in transaction")
+]
+ONE = [""]
+#: Job, component, labels and names of the metrics of an instance. A name with `+` is a counter.
+FAMILIES: list[tuple[str, str, list[str], str]] = [
+    ("node", "node", CPU, "node_cpu_seconds_total+"),
+    ("node", "node", DISK, "node_disk_io_time_seconds_total+ node_disk_read_bytes_total+ "
+     "node_disk_read_time_seconds_total+ node_disk_reads_completed_total+ "
+     "node_disk_write_time_seconds_total+ node_disk_writes_completed_total+ "
+     "node_disk_written_bytes_total+"),
+    ("node", "node", [f'device="{d}"' for d in ("eth0", "eth1", "lo")],
+     "node_network_receive_bytes_total+ node_network_transmit_bytes_total+"),
+    ("node", "node", FILES, "node_filesystem_avail_bytes node_filesystem_files "
+     "node_filesystem_files_free node_filesystem_size_bytes"),
+    ("node", "node", ONE, "node_boot_time_seconds node_filefd_allocated node_filefd_maximum "
+     "node_load1 node_memory_MemAvailable_bytes node_memory_MemTotal_bytes "
+     "node_memory_SwapFree_bytes node_memory_SwapTotal_bytes node_netstat_Tcp_CurrEstab "
+     "node_netstat_Tcp_InErrs+ node_netstat_Tcp_OutSegs+ node_netstat_Tcp_RetransSegs+ "
+     "node_time_seconds node_timex_offset_seconds node_timex_sync_status up"),
+    ("node", "node", ['role="pgsql"', 'role="node"'], "pigsty_certificate_end"),
+    ("node", "node", ONE, "pigsty_minion_accepted pigsty_minion_connected pigsty_converge_failed "
+     "pigsty_converge_time_seconds pigsty_drift_states"),
+    ("node", "haproxy", SERVERS, "haproxy_server_status haproxy_server_sessions_total+"),
+    ("node", "haproxy", [f'proxy="pg-{name}"' for name in SERVICES],
+     "haproxy_backend_active_servers haproxy_frontend_current_sessions"),
+    ("node", "haproxy", ONE, "up"),
+    ("ping", "ping", ONE, "probe_success probe_duration_seconds"),
+    ("patroni", "patroni", ONE, "patroni_failsafe_mode_is_active patroni_is_paused "
+     "patroni_postgres_in_archive_recovery patroni_postgres_timeline patroni_standby_leader up"),
+    ("pgsql", "postgres", STATES, "pg_activity_count pg_activity_max_xact"),
+    ("pgsql", "postgres", DB, "pg_db_blks_hit+ pg_db_blks_read+ pg_db_checksum_failures+ "
+     "pg_db_commits+ pg_db_rollbacks+ pg_db_temp_bytes+ pg_db_tup_deleted+ pg_db_tup_inserted+ "
+     "pg_db_tup_updated+ pg_db_xid_age pg_size_bytes"),
+    ("pgsql", "postgres", TABLES, "pg_table_dead pg_table_live pg_table_seq_tup_read+"),
+    ("pgsql", "postgres", QUERIES, "pg_query_calls+ pg_query_exec_time+"),
+    ("pgsql", "postgres", ONE, "pg_activity_blocked pg_archiver_failing pg_archiver_last_archived "
+     "pg_checkpoint_requested+ pg_checkpoint_timed+ pg_instance_clients pg_instance_clients_max "
+     "pg_instance_in_recovery pg_instance_lsn+ pg_instance_receiving pg_instance_replay_delay "
+     "pg_instance_start_time pg_setting_pending_restart pg_up pg_wal_size up"),
+    ("pgsql", "postgres", ['replica="pg-2"', 'replica="pg-3"'],
+     "pg_replica_streaming pg_replica_unreplayed"),
+    ("pgsql", "postgres", ['slot="pg_2"', 'slot="pg_3"'], "pg_slot_lost pg_slot_retained"),
+    ("pgsql", "pgbouncer", [f'database="{n}"' for n in ("postgres", "app", "jobs")],
+     "pgbouncer_pools_client_maxwait_seconds pgbouncer_pools_client_waiting_connections "
+     "pgbouncer_stats_queries_duration_seconds_total+ pgbouncer_stats_queries_pooled_total+"),
+    ("pgsql", "pgbouncer", ONE, "pgbouncer_up up"),
+    ("pgsql", "pgbackrest", ['backup_type="full"', 'backup_type="diff"', 'backup_type="incr"'],
+     "pgbackrest_backup_last_error_status pgbackrest_backup_since_last_completion_seconds"),
+    ("pgsql", "pgbackrest", ONE, "pgbackrest_exporter_info pgbackrest_exporter_status up"),
+]  # fmt: skip
+
+
+def series(instances: int) -> Iterator[tuple[str, bool]]:
+    """Yield every series, and whether it grows."""
+    for number in range(instances):
+        cluster, member = divmod(number, 3)
+        ip = f"10.{number // 62500}.{number // 250 % 250}.{number % 250}"
+        place = f'cls="pg-{cluster}",ins="pg-{cluster}-{member + 1}",ip="{ip}"'
+        for job, component, labels, names in FAMILIES:
+            for name in names.split():
+                for more in labels:
+                    own = f'{place},job="{job}",component="{component}"' + (more and f",{more}")
+                    yield f"{name.rstrip('+')}{{{own}}}", name.endswith("+")
+
+
+class Source(HTTPServer):
+    """Serves the metrics: at each look of the next moment, until the present is reached."""
+
+    def __init__(self, rows: list[tuple[str, bool]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.rows, self.moment = rows, time.time() - HISTORY
+        self.present = threading.Event()
+
+    def page(self) -> bytes:
+        """Return the metrics of one moment."""
+        if self.moment + INTERVAL < time.time():
+            self.moment += INTERVAL
+        else:
+            self.moment = time.time()
+            self.present.set()
+        stamp, grown = f" {int(self.moment * 1000)}\n", f" {int(self.moment)}"
+        lines = (name + (grown if grows else " 1") + stamp for name, grows in self.rows)
+        return "".join(lines).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Source
+
+    def do_GET(self) -> None:
+        body = self.server.page()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def config(port: int, interval: str) -> str:
+    """Return Prometheus's configuration."""
+    job = {
+        "job_name": "synthetic",
+        "scrape_interval": interval,
+        "scrape_timeout": interval,
+        "honor_labels": True,
+        "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+    }
+    general = {"evaluation_interval": f"{INTERVAL}s"}
+    files = [f"{RULES}/*.yml"]
+    return json.dumps({"global": general, "rule_files": files, "scrape_configs": [job]})
+
+
+def ask(address: str, path: str) -> Any:
+    """Return the data of Prometheus's API."""
+    with urllib.request.urlopen(f"http://{address}/api/v1/{path}", timeout=30) as answer:
+        return json.load(answer)["data"]
+
+
+def groups(address: str) -> dict[str, tuple[str, float]]:
+    """Return when each group of rules was last computed, and how many seconds that took."""
+    return {
+        group["name"]: (group["lastEvaluation"], group["evaluationTime"])
+        for group in ask(address, "rules")["groups"]
+    }
+
+
+def used(address: str) -> float:
+    """Return the processor's seconds that Prometheus has used so far."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next(x for x in lines if x.startswith("process_cpu_seconds_total ")).split()[1])
+
+
+def measure(address: str, deadline: float) -> list[dict[str, float]]:
+    """Return the seconds of each group, for some evaluations of all groups."""
+    found: list[dict[str, float]] = []
+    seen = groups(address)
+    while len(found) < EVALUATIONS and time.monotonic() < deadline:
+        time.sleep(1)
+        now = groups(address)
+        if all(now[name][0] != seen[name][0] for name in now):
+            found.append({name: seconds for name, (_, seconds) in now.items()})
+            seen = now
+    return found
+
+
+def run(program: str, instances: int, folder: Path) -> int:
+    """Run the benchmark in a folder; return 1 when the goal is missed."""
+    deadline = time.monotonic() + LIMIT
+    source = Source(list(series(instances)))
+    threading.Thread(target=source.serve_forever, daemon=True).start()
+    file, port = folder / "prometheus.yml", source.server_address[1]
+    # One look a few seconds until the present is reached, then one for each evaluation.
+    file.write_text(config(port, "3s"))
+    address = f"127.0.0.1:{port + 1 if port < 65000 else port - 1}"
+    words = [f"--config.file={file}", f"--storage.tsdb.path={folder}/data", "--log.level=error"]
+    words += [f"--web.listen-address={address}", "--web.enable-lifecycle"]
+    with subprocess.Popen([program, *words]) as prometheus:
+        try:
+            while not source.present.wait(1):
+                if prometheus.poll() is not None or time.monotonic() > deadline:
+                    sys.exit("Prometheus ended, or didn't read the metrics in time")
+            file.write_text(config(port, f"{INTERVAL}s"))
+            reload = urllib.request.Request(f"http://{address}/-/reload", method="POST")
+            urllib.request.urlopen(reload, timeout=60).close()
+            before, begin = used(address), time.monotonic()
+            found = measure(address, deadline)
+            cpu = (used(address) - before) / ((time.monotonic() - begin) / INTERVAL)
+            broken = [rule["name"] for group in ask(address, "rules")["groups"]
+                      for rule in group["rules"] if rule["health"] == "err"]  # fmt: skip
+        finally:
+            prometheus.terminate()
+    source.shutdown()
+    print(f"processor, scrapes included: {cpu:.2f} s each {INTERVAL} s, as if one core did it all")
+    return report(instances, len(source.rows), found, broken)
+
+
+def report(instances: int, count: int, found: list[dict[str, float]], broken: list[str]) -> int:
+    """Print the figures; return 1 when the goal is missed."""
+    print(f"{instances} instances, {count} series, {len(found)} evaluations measured")
+    if not found or broken:
+        print(f"no figures: rules that can't be computed: {', '.join(broken) or 'none'}")
+        return 1
+    for name in found[0]:
+        print(f"{name:<16} {statistics.median(one[name] for one in found):6.2f} s")
+    middle = statistics.median(sum(one.values()) for one in found)
+    print(f"all groups       {middle:6.2f} s of {INTERVAL} s (goal {GOAL} s; medians)")
+    return int(middle > GOAL)
+
+
+def main(instances: int) -> int:
+    """Find Prometheus and run."""
+    program = shutil.which("prometheus")
+    if program is None:
+        print("there is no prometheus on this machine: see the top of this file")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="pigsty-bench-") as folder:
+        return run(program, instances, Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000))

@@ -1,0 +1,158 @@
+"""The portal in Chromium: the home page, every panel of every dashboard, the ways between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from browser import DESK, PHONE, Browser, opened
+from expect import Cluster
+
+from pigsty.dashboards import PAGES
+
+ADMIN = "10.10.10.10"
+#: The home page is drawn within so many ms after it was asked for.
+HOME = 1000
+#: Pages whose every panel has something to show in a deployment that is alive.
+FULL = {"overview", "pgsql-overview", "pgsql-cluster", "pgsql-replication", "node-overview"}
+#: What is looked at.
+CHOSEN = {"cls": "pg-test", "ins": "pg-test-1"}
+
+_panels: dict[str, list[dict[str, Any]]] = {}
+
+
+@pytest.fixture(scope="module")
+def browser(sandbox: Any) -> Iterator[Browser]:
+    """One session for all pages."""
+    with opened(f"https://{ADMIN}") as found:
+        yield found
+
+
+def test_the_home_page_shows_the_deployment_within_a_second(
+    browser: Browser, pg_test: Cluster, report: Callable[[str, float, str], None]
+) -> None:
+    took = []
+    for _ in range(3):
+        browser.open("/")
+        took.append(float(browser.run("return document.documentElement.dataset.drawn")))
+    report("home page drawn", min(took) / 1000, "s")
+    assert min(took) <= HOME
+    card = browser.text('[data-cluster="pg-test"]')
+    assert pg_test.leader()["member"] in card
+    for member in pg_test.members():
+        assert member["member"] in card
+    assert "none" not in browser.text('[data-cluster="pg-test"] dl').split("Alerts")[0]
+    assert browser.run("return document.querySelectorAll('tr[data-node]').length") >= 3
+    for program in ("PostgreSQL", "Patroni", "PgBouncer", "HAProxy", "etcd", "Prometheus"):
+        assert program in browser.text("main")
+    fetched = browser.run(
+        "const got = new XMLHttpRequest(); got.open('GET', '/ca.crt', false); got.send();"
+        "return got.responseText"
+    )
+    assert fetched.startswith("-----BEGIN CERTIFICATE-----")
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("uid", [page.uid for page in PAGES])
+def test_every_panel_draws_data_or_says_why_there_is_none(browser: Browser, uid: str) -> None:
+    known = {variable.name for page in PAGES if page.uid == uid for variable in page.variables}
+    browser.page(uid, **{name: value for name, value in CHOSEN.items() if name in known})
+    panels = _panels[uid] = browser.panels()
+    page = next(page for page in PAGES if page.uid == uid)
+    assert [panel["title"] for panel in panels] == [panel.title for panel in page.panels()]
+    for panel in panels:
+        assert panel["state"] in ("data", "none"), panel
+        assert bool(panel["note"]) == (panel["state"] == "none"), panel
+        assert panel["drawn"] or panel["state"] == "none", panel
+    if uid in FULL:
+        quiet = [
+            panel for panel in panels if panel["state"] != "data" and panel["kind"] != "alerts"
+        ]
+        assert quiet == []
+    assert browser.complaints() == []
+
+
+def test_most_panels_of_a_living_deployment_have_data() -> None:
+    assert set(_panels) == {page.uid for page in PAGES}
+    states = [
+        panel["state"] for uid, found in _panels.items() if uid != "pgsql-table" for panel in found
+    ]
+    assert states.count("data") > 0.8 * len(states)
+
+
+def test_one_gets_from_a_cluster_to_an_instance_and_to_another_one(browser: Browser) -> None:
+    browser.page("pgsql-cluster", cls="pg-test")
+    browser.follow(".of-table tbody a")
+    assert "d=pgsql-instance" in browser.address
+    assert browser.text("select[name=ins] option:checked") == "pg-test-1"
+    browser.choose("select[name=ins]", "pg-test-2")
+    assert "ins=pg-test-2" in browser.address
+    assert {panel["state"] for panel in browser.panels()} <= {"data", "none"}
+    browser.follow("nav a.on")
+    assert browser.text("select[name=ins] option:checked") == "pg-test-2"
+
+
+def test_time_and_theme_can_be_chosen(browser: Browser) -> None:
+    browser.page("node-overview")
+    shown = "return getComputedStyle(document.body).backgroundColor"
+    before = browser.run(shown)
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run(shown) != before
+    browser.choose("select[title=Time]", "6h")
+    assert "range=6h" in browser.address
+    assert browser.complaints() == []
+
+
+def test_a_phone_needs_no_scrolling_sideways(browser: Browser) -> None:
+    browser.size(*PHONE)
+    try:
+        for uid in ("overview", "pgsql-cluster", "node-instance"):
+            browser.page(uid)
+            assert browser.run("return document.documentElement.scrollWidth") <= PHONE[0], uid
+            browser.run("document.getElementById('menu').click()")
+            assert browser.run("return document.querySelector('nav').offsetHeight") > 0
+        browser.open("/")
+        assert browser.run("return document.documentElement.scrollWidth") <= PHONE[0]
+    finally:
+        browser.size(*DESK)
+
+
+def test_mistakes_and_gaps_are_told_in_place(browser: Browser) -> None:
+    browser.open("/portal/dashboard.html?d=nothing")
+    assert "There is no pages/nothing.json." in browser.text("main")
+    browser.complaints()
+    said = browser.module("api", "return it.now('sum(((').catch((error) => error.message)")
+    assert "parse error" in said
+    missing = browser.module(
+        "why", "return (await it.why({programs: ['nobody'], empty: ''}, {}, [])).text"
+    )
+    assert missing == "Nothing publishes this: the inventory has no nobody that is watched."
+    gone = browser.module(
+        "why",
+        "return (await it.why({programs: ['postgres'], empty: ''}, {cls: 'pg-test'},"
+        " [{name: 'cls', title: 'Cluster'}])).text",
+    )
+    assert gone == "There are no such series of cluster pg-test in this time."
+    assert len(browser.complaints()) == 1, "the refused query"
+
+
+def test_values_of_labels_stay_values(browser: Browser) -> None:
+    """Whoever names a database can't end a string in a query, nor begin a tag in a page."""
+    browser.open("/portal/dashboard.html?d=overview")
+    filled = browser.module(
+        "promql",
+        r"""return it.filled('x{a="$v", b=~"$v-.+", c=~"$all"}', {v: 'q"}.x', all: null})""",
+    )
+    assert filled == r'x{a="q\"}.x", b=~"q\"\\}\\.x-.+", c=~".*"}'
+    assert browser.module("api", f"return (await it.now({filled!r})).length") == 0
+    tags = browser.module(
+        "panels",
+        "const evil = '<img src=x onerror=alert(1)>';"
+        "const made = it.list([{labels: {severity: evil, category: 'node', ins: evil},"
+        " annotations: {summary: evil, command: evil}, since: 0}],"
+        " {chosen: {}, range: '1h', refresh: '30s'});"
+        "return [made.querySelectorAll('img').length, made.innerHTML.includes('&lt;img')]",
+    )
+    assert tags == [0, True]
+    assert browser.complaints() == []
