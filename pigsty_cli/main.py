@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "Check an inventory: every error and warning, with line and fix.",
     "apply": "Converge nodes to the inventory (or audit them with --test).",
     "plan": "What an edit of the inventory touches: hosts, states, and the differences.",
+    "drift": "Which machines are no longer as they were applied.",
     "status": "Show nodes, their modules and whether they answer.",
     "node": "Machines: add bare ones over ssh, take some out, list them and their keys.",
     "events": "What happened, and what the system did about it.",

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import salt.client
 import salt.exceptions
+import salt.utils.event
 
-from pigsty import applied, kept, returns, service, turns
+from pigsty import applied, drift, events, kept, returns, service, turns
 from pigsty.clients import keys, minions
 from pigsty.clients.stores import Access
+from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 from pigsty.journal import Journal
 from pigsty.kept import Kept
@@ -95,8 +97,15 @@ class Actor:
         """Hold the turn to change machines, together with other reactions."""
         return turns.shared()
 
+    def tell(self, kind, host, data):
+        """Put an event about a host on the bus."""
+        with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
+            bus.fire_event(dict(data), events.tag(kind, id=host))
+
     def run(self, step):
         """Run the states of a step; a minion that doesn't answer has failed."""
+        if step.audit:
+            return self._look(step)
         arguments = [] if step.sls == HIGHSTATE else [",".join(step.sls)]
         begin = time.monotonic()
         try:
@@ -116,3 +125,15 @@ class Actor:
         return {
             host: returns.parse(host, answers.get(host, silent), seconds) for host in step.hosts
         }
+
+    def _look(self, step):
+        """Ask which states would do something."""
+        limit = int(DEADLINES["drift.look"])
+        try:
+            with salt.client.LocalClient(mopts=dict(__opts__)) as client:
+                answers = client.cmd(
+                    list(step.hosts), "pigsty_drift.check", tgt_type="list", timeout=limit
+                )
+        except salt.exceptions.SaltException as error:
+            raise ClientError(f"the Salt master: {error}") from error
+        return {host: drift.parse(host, answers.get(host)) for host in step.hosts}

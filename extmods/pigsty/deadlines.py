@@ -34,6 +34,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # 45 MB of wheels come over ssh, and Salt is installed and compiled: 30 s on a small core.
         "enrolment.receive": 600.0,
         "enrolment.start": 120.0,
+        # apt reads the lists of its sources anew and computes what is newer.
+        "upgrade.look": 120.0,
         # One call of Patroni's REST API: it answers from memory, unless the machine is starved.
         "patroni.request": 5.0,
         # Patroni's process is up and its REST API listens: Python's start and the DCS.
@@ -54,8 +56,12 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.pause": 60.0,
         # What follows from an event runs for seconds; an apply meanwhile waits so long.
         "apply.turn": 60.0,
-        # An editor writes the inventory in several steps; after so long without another it has ended.
+        # An editor writes the inventory in several steps; this long without another, it has ended.
         "inventory.settles": 0.3,
+        # All states of a machine look and change nothing: 6 s alone, ten times that on a busy one.
+        "drift.look": 120.0,
+        # The same of many machines, some at a time.
+        "drift.looked": 1800.0,
         # Another process writes to the journal: milliseconds, unless the disk stalls.
         "journal.lock": 15.0,
         # A job of Salt reaches an idle minion in a fraction of a second.
