@@ -259,8 +259,11 @@ def _shown(door: Door) -> str:
     if not found:
         return f"nothing answers as ssh at {door.target}, port {door.port}"
     shown = ", ".join(f"{mark} ({kind})" for mark, kind in found)
+    what = "nobody has confirmed its host key"
+    if ssh.remembered(door.host):
+        what = "its host key is another one than before (installed anew? Then say --replace)"
     return (
-        f"nobody has confirmed its host key. It shows {shown}. Compare it with "
+        f"{what}. It shows {shown}. Compare it with "
         "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's own console, then say "
         "--fingerprint SHA256:…; --accept-host-key takes whatever is shown"
     )
