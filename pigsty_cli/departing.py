@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pigsty import dcs, departure, events, journal, keyspace
+from pigsty import applied, dcs, departure, drift, events, journal, keyspace
 from pigsty.clients import keys
 from pigsty.clients.stores import Access
 from pigsty.departure import Departure, World
@@ -130,7 +130,8 @@ def _forget(master: Master, plan: Departure) -> None:
     ssh.remember(host, ())
     with suppress(journal.JournalError):
         record = journal.Journal(journal.PATH)
-        for kind in ("node.join", "node.key", "node.leave"):
+        applied.forget(record, host)
+        for kind in ("node.key", "node.leave", drift.KIND):
             record.forget(kind, host)
         record.close()
     master.fire(events.tag("node.leave", id=host), {"id": host})

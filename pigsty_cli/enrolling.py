@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from pigsty import enrolment, journal, platform
+from pigsty import applied, enrolment, journal, platform
 from pigsty.clients import keys
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.enrolment import Facts, Step, Wanted
@@ -166,13 +166,13 @@ class _Enrolment:
         if self._wish.test:
             row.state = "would be added"
             return
-        if "salt" in row.steps or "files" in row.steps:
-            self._bring(door, node.ip, row.steps)
         # What was settled about an earlier machine of this address isn't true of this one.
         with suppress(journal.JournalError):
             record = journal.Journal(journal.PATH)
-            record.forget("node.join", node.ip)
+            applied.forget(record, node.ip)
             record.close()
+        if "salt" in row.steps or "files" in row.steps:
+            self._bring(door, node.ip, row.steps)
         self._say(f"{node.ip}: starts")
         ssh.call(door, _program("start", node.ip), "enrolment.start")
         try:

@@ -12,7 +12,7 @@ from pigsty.removal import Plan, Trace, Wish, World
 from pigsty.render import services
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty_cli import access, applying, deployment, lock, operating, remote, report
+from pigsty_cli import access, applying, deployment, history, lock, operating, remote, report
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError
 from pigsty_cli.inventories import PLACES, find
@@ -51,6 +51,7 @@ def command(cluster: str, wish: Wish, *, yes: bool, test: bool, output: str) -> 
         good = removing.states()
         if good and not test:
             removing.forget()
+            history.forget(member.host for member in plan.members if member.host)
         if good:
             removing.leftovers()
             good = all(result.good for result in phases.results.values())
