@@ -57,6 +57,7 @@ def serve(
                 version, due = seen, max(own.next_due() or math.inf, now + _PATIENCE)
             if now >= again:
                 again = now + (RECONCILE if _reconcile(own, whole, now) else AGAIN)
+                due = now  # what was queued by this connection is no new version to it
             if now >= look:
                 look = now + drift.TICK
                 _look_for_drift(own, actor, now)
