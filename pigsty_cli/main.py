@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "Show nodes, their modules and whether they answer.",
     "node": "Machines: add bare ones over ssh, take some out, list them and their keys.",
     "events": "What happened, and what the system did about it.",
+    "etcd": "Members of the store where clusters keep who leads: list, add, rm.",
     "pgsql": "PostgreSQL clusters: list, switch over, restart, back up, restore …",
     "cert": "Certificates: list them, rotate them, replace the CA.",
     "password": "Passwords of the system's own users: list where they come from, rotate them.",
