@@ -272,10 +272,12 @@ def _ran(decision: Decision, results: Mapping[str, HostResult]) -> dict[str, tup
 
 def _done(results: Mapping[str, HostResult], absent: Sequence[str]) -> str:
     """Return the rest of the sentence: what was changed, and who has to catch up."""
-    if not results and not absent:
-        return ""
     changed = sorted(host for host, result in results.items() if result.changed)
-    text = f"; followed on {', '.join(changed)}" if changed else "; nothing had to be changed"
+    text = ""
+    if changed:
+        text = f"; followed on {', '.join(changed)}"
+    elif results:
+        text = "; nothing had to be changed"
     if absent:
         text += f"; {', '.join(sorted(absent))} will follow when connected"
     return text
