@@ -254,7 +254,7 @@ def _farewell(plan: Plan, world: World) -> None:
     if strangers:
         message(
             f"{', '.join(strangers)}: no host of the inventory any more; its minion's key is still "
-            f"accepted (`salt-key -d {strangers[0]}`)"
+            f"accepted (`pigsty node rm {strangers[0]}`)"
         )
 
 

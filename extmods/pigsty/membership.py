@@ -96,8 +96,8 @@ def addition(
     whole = all(member.host in healthy for member in voters)
     if new and not whole and len(healthy) < majority(len(voters) + 1):
         raise MembershipRefused(
-            f"only {len(healthy)} of {len(voters)} members are healthy: with one more they would be "
-            "no majority. `pigsty etcd list` shows them"
+            f"only {len(healthy)} of {len(voters)} members are healthy: with one more they would "
+            "be no majority. `pigsty etcd list` shows them"
         )
     return new
 
