@@ -25,13 +25,11 @@ from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 from pigsty.journal import Journal
 from pigsty.kept import Kept
+from pigsty.occupied import Occupied
 from pigsty.platform import of_grains
 from pigsty.react import HIGHSTATE, Truth
 
 __virtualname__ = "pigsty_worker"
-
-#: State runs that may wait on a machine for others to end.
-QUEUE = 8
 
 
 def __virtual__():
@@ -56,6 +54,7 @@ class Actor:
 
     def __init__(self, inventory, access):
         self._inventory, self._access, self._kept = inventory, access, Kept()
+        self._machines = Occupied()
 
     def truth(self, kind, subject):
         """Return the truth about one subject: a cluster's keys are read only for a cluster."""
@@ -104,20 +103,16 @@ class Actor:
 
     def run(self, step):
         """Run the states of a step; a minion that doesn't answer has failed."""
-        if step.audit:
-            return self._look(step)
+        # Another reaction that runs states on one of them ends first.
+        with self._machines.hold(step.hosts):
+            return self._look(step) if step.audit else self._apply(step)
+
+    def _apply(self, step):
         arguments = [] if step.sls == HIGHSTATE else [",".join(step.sls)]
         begin = time.monotonic()
         try:
             with salt.client.LocalClient(mopts=dict(__opts__)) as client:
-                # A machine that runs other states ends them first: reactions don't collide.
-                answers = client.cmd(
-                    list(step.hosts),
-                    "state.apply",
-                    arguments,
-                    tgt_type="list",
-                    kwarg={"queue": QUEUE},
-                )
+                answers = client.cmd(list(step.hosts), "state.apply", arguments, tgt_type="list")
         except salt.exceptions.SaltException as error:
             raise ClientError(f"the Salt master: {error}") from error
         seconds = time.monotonic() - begin

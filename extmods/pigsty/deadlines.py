@@ -28,6 +28,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # The Salt master imports, opens its ports; then its minions authenticate (3 to 10 s each).
         "salt.master": 60.0,
         "salt.minion": 90.0,
+        # A reaction converges a bare node meanwhile, packages and a copy of the data included.
+        "react.machine": 900.0,
         # One connection of ssh to a machine that is there, and one look around on it.
         "ssh.connect": 10.0,
         "enrolment.look": 30.0,

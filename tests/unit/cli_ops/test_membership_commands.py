@@ -18,6 +18,7 @@ from pigsty.clients.keys import FOLDERS
 from pigsty.clients.patroni import Member
 from pigsty.operations import Snapshot
 from pigsty_cli import (
+    access,
     departing,
     exitcodes,
     inventories,
@@ -269,7 +270,7 @@ def cluster(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(f"{function} {host}")
         return {}
 
-    monkeypatch.setattr(upgrading.access, "of", lambda *_: None)
+    monkeypatch.setattr(access, "of", lambda *_: None)
     monkeypatch.setattr(operating, "look", look)
     monkeypatch.setattr(operating, "carry_out", carry_out)
     monkeypatch.setattr(remote, "call", call)
