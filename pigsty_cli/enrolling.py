@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from pigsty import enrolment, journal, platform
+from pigsty import applied, enrolment, journal, platform
 from pigsty.clients import keys
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.enrolment import Facts, Step, Wanted
@@ -166,13 +166,13 @@ class _Enrolment:
         if self._wish.test:
             row.state = "would be added"
             return
-        if "salt" in row.steps or "files" in row.steps:
-            self._bring(door, node.ip, row.steps)
         # What was settled about an earlier machine of this address isn't true of this one.
         with suppress(journal.JournalError):
             record = journal.Journal(journal.PATH)
-            record.forget("node.join", node.ip)
+            applied.forget(record, node.ip)
             record.close()
+        if "salt" in row.steps or "files" in row.steps:
+            self._bring(door, node.ip, row.steps)
         self._say(f"{node.ip}: starts")
         ssh.call(door, _program("start", node.ip), "enrolment.start")
         try:
@@ -259,8 +259,11 @@ def _shown(door: Door) -> str:
     if not found:
         return f"nothing answers as ssh at {door.target}, port {door.port}"
     shown = ", ".join(f"{mark} ({kind})" for mark, kind in found)
+    what = "nobody has confirmed its host key"
+    if ssh.remembered(door.host):
+        what = "its host key is another one than before (installed anew? Then say --replace)"
     return (
-        f"nobody has confirmed its host key. It shows {shown}. Compare it with "
+        f"{what}. It shows {shown}. Compare it with "
         "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the machine's own console, then say "
         "--fingerprint SHA256:…; --accept-host-key takes whatever is shown"
     )

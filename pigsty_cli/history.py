@@ -66,6 +66,13 @@ def basis(topology: Topology) -> Basis | None:
     return None
 
 
+def forget(hosts: Iterable[str], path: Path = journal.PATH) -> None:
+    """Forget what hosts were applied with: their database was removed, or they were."""
+    with suppress(journal.JournalError), closing(journal.Journal(path)) as record:
+        for host in hosts:
+            applied.forget(record, host)
+
+
 def note(
     plan: Plan, made_of: Basis | None, results: Iterable[HostResult], path: Path = journal.PATH
 ) -> None:

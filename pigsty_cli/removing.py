@@ -12,7 +12,7 @@ from pigsty.removal import Plan, Trace, Wish, World
 from pigsty.render import services
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty_cli import access, applying, deployment, lock, operating, remote, report
+from pigsty_cli import access, applying, deployment, history, lock, operating, remote, report
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError
 from pigsty_cli.inventories import PLACES, find
@@ -52,6 +52,7 @@ def command(cluster: str, wish: Wish, *, yes: bool, test: bool, output: str) -> 
         good = removing.states()
         if good and not test:
             removing.forget()
+            history.forget(member.host for member in plan.members if member.host)
         if good:
             removing.leftovers()
             good = all(result.good for result in phases.results.values())
@@ -255,7 +256,7 @@ def _farewell(plan: Plan, world: World) -> None:
     if strangers:
         message(
             f"{', '.join(strangers)}: no host of the inventory any more; its minion's key is still "
-            f"accepted (`salt-key -d {strangers[0]}`)"
+            f"accepted (`pigsty node rm {strangers[0]}`)"
         )
 
 

@@ -222,6 +222,29 @@ class Master:
                 # The id is the authenticated sender's: the master checks it for a job's return.
                 found[words[2]][str(event.data.get("id"))] = event.data.get("return")
 
+    def forget(self, host: str) -> bool:
+        """Delete every key of an id; Salt puts an event on the bus.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            SaltError: this user may not, or Salt failed.
+        """
+        import salt.key
+
+        try:
+            with salt.key.Key(self._opts) as known:
+                found = known.glob_match(host)
+                known.delete_key(match=host)
+        except Exception as error:
+            raise SaltError(f"the key of {host} can't be deleted: {error}") from error
+        return any(found.values())
+
+    def fire(self, tag: str, data: Mapping[str, Any]) -> None:
+        """Put an event on the master's bus."""
+        self._client.event.fire_event(dict(data), tag)
+
     def started(self) -> float | None:
         """Return when the master was started (seconds since 1970), or None when that is unknown."""
         try:

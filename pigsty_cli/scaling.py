@@ -13,7 +13,7 @@ from pigsty.errors import ClientError
 from pigsty.returns import HostResult, merge
 from pigsty.targets import Job
 from pigsty.topology import PgCluster, Topology
-from pigsty_cli import applying, exitcodes, remote
+from pigsty_cli import applying, exitcodes, history, remote
 from pigsty_cli.applying import Master, Presence
 from pigsty_cli.deployment import ask
 from pigsty_cli.errors import CliError, Refused
@@ -135,6 +135,7 @@ class Phases:
         plan = _Plan(self.topology, hosts, (), self.test, tuple(work), own=dict(pillar or {}))
         names = {h: self.topology.nodes[h].name for h in hosts if h in self.topology.nodes}
         run = applying.Run(self.master, plan, screen(dict.fromkeys(hosts, "") | names), message)
+        basis = history.basis(self.topology)
         # The modules were brought to all of them at the beginning.
         try:
             results = run.run(Presence(up=hosts), built=True)
@@ -144,6 +145,8 @@ class Phases:
                 "there",
                 exitcodes.INTERRUPTED,
             ) from None
+        if not plan.own:
+            history.note(plan, basis, results)
         for result in results:
             known = self.results.get(result.host)
             self.results[result.host] = merge(known, result) if known else result

@@ -19,20 +19,19 @@ import salt.client
 import salt.exceptions
 import salt.utils.event
 
-from pigsty import alive, applied, events, kept, returns, service, turns
+from pigsty import alive, applied, drift, events, kept, returns, service, turns
 from pigsty.clients import keys, minions, prometheus
 from pigsty.clients.stores import Access
 from pigsty.clients.textfile import LogCount, Publisher
+from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 from pigsty.journal import Journal
 from pigsty.kept import Kept
+from pigsty.occupied import Occupied
 from pigsty.platform import of_grains
 from pigsty.react import HIGHSTATE, Truth
 
 __virtualname__ = "pigsty_worker"
-
-#: State runs that may wait on a machine for others to end.
-QUEUE = 8
 
 
 def __virtual__():
@@ -76,6 +75,7 @@ class Actor:
 
     def __init__(self, inventory, access):
         self._inventory, self._access, self._kept = inventory, access, Kept()
+        self._machines = Occupied()
 
     def truth(self, kind, subject):
         """Return the truth about one subject: keys and alerts only where it is about them."""
@@ -118,20 +118,23 @@ class Actor:
         """Hold the turn to change machines, together with other reactions."""
         return turns.shared()
 
+    def tell(self, kind, host, data):
+        """Put an event about a host on the bus."""
+        with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
+            bus.fire_event(dict(data), events.tag(kind, id=host))
+
     def run(self, step):
         """Run the states of a step; a minion that doesn't answer has failed."""
+        # Another reaction that runs states on one of them ends first.
+        with self._machines.hold(step.hosts):
+            return self._look(step) if step.audit else self._apply(step)
+
+    def _apply(self, step):
         arguments = [] if step.sls == HIGHSTATE else [",".join(step.sls)]
         begin = time.monotonic()
         try:
             with salt.client.LocalClient(mopts=dict(__opts__)) as client:
-                # A machine that runs other states ends them first: reactions don't collide.
-                answers = client.cmd(
-                    list(step.hosts),
-                    "state.apply",
-                    arguments,
-                    tgt_type="list",
-                    kwarg={"queue": QUEUE},
-                )
+                answers = client.cmd(list(step.hosts), "state.apply", arguments, tgt_type="list")
         except salt.exceptions.SaltException as error:
             raise ClientError(f"the Salt master: {error}") from error
         seconds = time.monotonic() - begin
@@ -139,3 +142,15 @@ class Actor:
         return {
             host: returns.parse(host, answers.get(host, silent), seconds) for host in step.hosts
         }
+
+    def _look(self, step):
+        """Ask which states would do something."""
+        limit = int(DEADLINES["drift.look"])
+        try:
+            with salt.client.LocalClient(mopts=dict(__opts__)) as client:
+                answers = client.cmd(
+                    list(step.hosts), "pigsty_drift.check", tgt_type="list", timeout=limit
+                )
+        except salt.exceptions.SaltException as error:
+            raise ClientError(f"the Salt master: {error}") from error
+        return {host: drift.parse(host, answers.get(host)) for host in step.hosts}

@@ -12,6 +12,7 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty.clients.etcd import BAD_PASSWORD, NO_AUTH, Etcd, EtcdError, Unreachable
 from pigsty.deadlines import DEADLINES, wait_until
+from pigsty.errors import ClientError
 from pigsty.render import etcd as render
 
 __virtualname__ = "pigsty_etcd"
@@ -88,6 +89,67 @@ def start_values(etcd: Mapping[str, Any], test: bool) -> dict[str, str]:
     own = {peer: etcd["name"]}
     rows = [(m.name or own.get(m.peers[0], ""), m.peers[0]) for m in members if m.peers]
     return render.joining([row for row in rows if row[0]])
+
+
+def roster() -> dict[str, Any]:
+    """Return the members of etcd as the cluster knows them, and who leads.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_etcd.roster
+    """
+    try:
+        alive = _connected(__pillar__["pigsty"]["etcd"])
+        leader = str(alive.call("maintenance/status").get("leader", ""))
+        members = alive.members()
+    except ClientError as err:
+        raise CommandExecutionError(str(err)) from err
+    return {
+        "members": [
+            {
+                "id": member.id,
+                "name": member.name,
+                "peers": list(member.peers),
+                "learner": member.learner,
+                "leader": member.id == leader,
+            }
+            for member in members
+        ]
+    }
+
+
+def expel(member: str) -> dict[str, Any]:
+    """Take a member out of the cluster; who has left already is no error.
+
+    Args:
+        member: its id, as the cluster knows it.
+
+    Raises:
+        CommandExecutionError: the cluster refuses: too few others are healthy.
+
+    CLI Example: called by `pigsty etcd rm`.
+    """
+    try:
+        alive = _connected(__pillar__["pigsty"]["etcd"])
+        known = {found.id for found in alive.members()}
+        if member in known:
+            alive.call("cluster/member/remove", {"ID": member})
+    except ClientError as err:
+        raise CommandExecutionError(str(err)) from err
+    return {"expelled": member in known}
+
+
+def _connected(etcd: Mapping[str, Any]) -> Etcd:
+    """Return a client that may do everything, of the first member that is healthy."""
+    own = sorted(etcd["members"], key=lambda found: found["name"] != etcd["name"])
+    for member in own:
+        if healthy(member):
+            found = client(member)
+            login(found, etcd)
+            return found
+    raise CommandExecutionError("no member of etcd is healthy")
 
 
 def login(connection: Etcd, etcd: Mapping[str, Any]) -> str:

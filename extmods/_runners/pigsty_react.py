@@ -10,7 +10,7 @@ from pigsty.journal import Journal, now
 __virtualname__ = "pigsty_react"
 
 #: Seconds in which further hints may join before a reaction begins.
-DELAY = {"node.join": 1.0, "node.key": 1.0}
+DELAY = {"node.join": 1.0, "node.key": 1.0, "node.leave": 1.0}
 
 
 def __virtual__():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty.clients.etcd import Etcd, EtcdError, Unreachable
+from pigsty.convergence import converge
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.render import etcd as render
 from pigsty.render.files import File
 
 __virtualname__ = "pigsty_etcd"
 
+UNIT = "etcd.service"
 _ERRORS = (CommandExecutionError, DeadlineExceeded, EtcdError, Unreachable, OSError)
 
 
@@ -85,6 +88,39 @@ def member(name: str) -> dict[str, Any]:
     except _ERRORS as error:
         result.update(result=False, comment=str(error))
     return result
+
+
+def removed(name: str) -> dict[str, Any]:
+    """Have no member here: its units stopped, its data and files deleted.
+
+    Its configuration, which tells where the data are, goes last, so that a removal that was cut off
+    goes on where it stopped.
+
+    Args:
+        name: a label.
+    """
+
+    def plan() -> dict[str, Any]:
+        data, files = render.remains(__salt__["pigsty_file.read"](render.CONF))
+        changes: dict[str, Any] = {}
+        units = __salt__["pigsty_systemd.show"](UNIT, render.DEFRAG_TIMER)
+        for unit, found in units.items():
+            if found.get("LoadState") != "not-found":
+                changes |= __salt__["pigsty_systemd.plan"](unit, found, False)
+        if data and Path(data).is_dir():
+            changes[data] = {"old": "there", "new": None}
+        return changes | dict(__salt__["pigsty_file.changes"](files))
+
+    def act(changes: dict[str, Any]) -> None:
+        data, files = render.remains(__salt__["pigsty_file.read"](render.CONF))
+        stopping = {unit: changes[unit] for unit in (render.DEFRAG_TIMER, UNIT) if unit in changes}
+        __salt__["pigsty_systemd.enact"](stopping)
+        if data in changes:
+            shutil.rmtree(data)
+        __salt__["pigsty_file.converge"](files)
+        __salt__["pigsty_systemd.act"]("daemon-reload")
+
+    return converge(name, "etcd", plan, act, test=__opts__["test"], errors=_ERRORS)
 
 
 def auth(name: str) -> dict[str, Any]:

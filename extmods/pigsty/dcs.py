@@ -7,7 +7,7 @@ nobody, and a cluster that the inventory has forgotten has no addresses to ask.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,6 +118,23 @@ def parse(name: str, prefix: str, keys: Mapping[str, str]) -> Cluster:
         standbys=tuple(word for word in str(sync.get("sync_standby") or "").split(",") if word),
         slots_ttl=ttl if isinstance(ttl, int) else SLOTS_TTL,
     )
+
+
+def residents(pairs: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return who lives where, by address: cluster and name of each member.
+
+    Args:
+        pairs: keys below a namespace, whole, with their values.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for key, value in pairs:
+        path, mark, name = key.rpartition(f"/{MEMBERS}")
+        if mark and name:
+            cluster = path.rpartition("/")[2]
+            if cluster.isdigit():  # a group of Citus
+                cluster = "/".join(path.split("/")[-2:])
+            found.setdefault(_member(name, _json(value)).host, []).append((cluster, name))
+    return found
 
 
 def _member(name: str, data: Mapping[str, Any]) -> Member:

@@ -28,12 +28,16 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # The Salt master imports, opens its ports; then its minions authenticate (3 to 10 s each).
         "salt.master": 60.0,
         "salt.minion": 90.0,
+        # A reaction converges a bare node meanwhile, packages and a copy of the data included.
+        "react.machine": 900.0,
         # One connection of ssh to a machine that is there, and one look around on it.
         "ssh.connect": 10.0,
         "enrolment.look": 30.0,
         # 45 MB of wheels come over ssh, and Salt is installed and compiled: 30 s on a small core.
         "enrolment.receive": 600.0,
         "enrolment.start": 120.0,
+        # apt reads the lists of its sources anew and computes what is newer.
+        "upgrade.look": 120.0,
         # One call of Patroni's REST API: it answers from memory, unless the machine is starved.
         "patroni.request": 5.0,
         # Patroni's process is up and its REST API listens: Python's start and the DCS.
@@ -54,8 +58,12 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "patroni.pause": 60.0,
         # What follows from an event runs for seconds; an apply meanwhile waits so long.
         "apply.turn": 60.0,
-        # An editor writes the inventory in several steps; after so long without another it has ended.
+        # An editor writes the inventory in several steps; this long without another, it has ended.
         "inventory.settles": 0.3,
+        # All states of a machine look and change nothing: 6 s alone, ten times that on a busy one.
+        "drift.look": 120.0,
+        # The same of many machines, some at a time.
+        "drift.looked": 1800.0,
         # Another process writes to the journal: milliseconds, unless the disk stalls.
         "journal.lock": 15.0,
         # A job of Salt reaches an idle minion in a fraction of a second.

@@ -288,6 +288,11 @@ class Journal:
         rows = self._db.execute("SELECT subject, fact FROM settled WHERE kind = ?", (kind,))
         return {row["subject"]: row["fact"] for row in rows}
 
+    def moments(self, kind: str) -> dict[str, float]:
+        """Return when every fact of a kind was dealt with, by subject."""
+        rows = self._db.execute("SELECT subject, at FROM settled WHERE kind = ?", (kind,))
+        return {row["subject"]: row["at"] for row in rows}
+
     def forget(self, kind: str, subject: str) -> None:
         """Forget what was dealt with: the next look at it begins from nothing."""
         with self._transaction():

@@ -130,10 +130,17 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """States to be run on some minions."""
+    """States to be run on some minions.
+
+    Attributes:
+        hosts: whose minions.
+        sls: which states.
+        audit: whether they are only to look.
+    """
 
     hosts: tuple[str, ...]
     sls: tuple[str, ...]
+    audit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +309,19 @@ def _inventory(subject: str, truth: Truth, settled: str | None) -> Decision:
     )
 
 
+def _drift(subject: str, truth: Truth, settled: str | None) -> Decision:
+    """Have a machine looked at, if it is there and was applied."""
+    node = truth.topology.nodes.get(subject)
+    if node is None:
+        return Decision(f"the inventory has no host {subject}")
+    if not truth.deployed:
+        return Decision("the deployment was never applied: nothing can have drifted")
+    if subject not in truth.minions:
+        return Decision(f"{subject} is not connected, so it wasn't looked at")
+    step = Step((subject,), HIGHSTATE, audit=True)
+    return Decision(node.name or subject, stages=((step,),))
+
+
 def _bad(subject: str, truth: Truth, settled: str | None) -> Decision:
     return Decision(_refused_text(truth))
 
@@ -356,6 +376,7 @@ _DECIDERS: Mapping[str, Callable[[str, Truth, str | None], Decision]] = MappingP
     {
         "alert.firing": _alert,
         "alert.resolved": _alert,
+        "drift": _drift,
         "inventory.bad": _bad,
         "inventory.changed": _inventory,
         "node.join": _node,

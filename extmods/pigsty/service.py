@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Callable
 
-from pigsty import worker
+from pigsty import drift, worker
 from pigsty.errors import PigstyError
 from pigsty.journal import Journal
 from pigsty.metrics import INTERVAL
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 GLANCE = 0.05
 #: Seconds between two reconciles, and after the start: events of the start come first.
 RECONCILE, FIRST = 300.0, 5.0
+#: Seconds until a reconcile is tried again that a silent store has ended.
+AGAIN = 15.0
 #: Seconds until what is due, but waits for something else, is looked at again in any case.
 _PATIENCE = 1.0
 
@@ -46,6 +48,7 @@ def serve(
     own = journal()
     found = Worker(journal, actor, clock)
     version, due, again, news = -1, 0.0, clock() + FIRST, 0.0
+    look = clock() + drift.TICK
     try:
         while not stop.wait(GLANCE):
             now = clock()
@@ -59,20 +62,32 @@ def serve(
                 news = now + INTERVAL
                 tell(own, now)
             if now >= again:
-                again = now + RECONCILE
-                _reconcile(own, whole, now)
+                again = now + (RECONCILE if _reconcile(own, whole, now) else AGAIN)
+                due = now  # what was queued by this connection is no new version to it
+            if now >= look:
+                look = now + drift.TICK
+                _look_for_drift(own, actor, now)
     finally:
         found.close()
         own.close()
 
 
-def _reconcile(journal: Journal, whole: Callable[[], Truth], now: float) -> None:
-    """Queue what events have missed; a store that doesn't answer is asked next time."""
+def _look_for_drift(journal: Journal, actor: Actor, now: float) -> None:
+    """Queue a look at the machines whose turn it is."""
+    try:
+        worker.look_for_drift(journal, actor.truth(drift.KIND, ""), now)
+    except PigstyError as error:
+        log.warning("drift: %s; again in %.0f s", error, drift.TICK)
+
+
+def _reconcile(journal: Journal, whole: Callable[[], Truth], now: float) -> bool:
+    """Queue what events have missed; return whether it could be found out."""
     try:
         count = worker.reconcile(journal, whole(), now)
         journal.prune(now)
     except PigstyError as error:
-        log.warning("reconcile: %s; again in %.0f s", error, RECONCILE)
-        return
+        log.warning("reconcile: %s; again in %.0f s", error, AGAIN)
+        return False
     if count:
         log.info("reconcile: %d reactions queued that no event had asked for", count)
+    return True

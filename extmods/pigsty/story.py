@@ -111,6 +111,11 @@ def _member(hint: Hint) -> str:
     return f"{name} {verbs.get(str(change), 'changed')}"
 
 
+def _drift(hint: Hint) -> str:
+    whose = {"schedule": "its turn has come", "person": "somebody asked"}
+    return f"{whose.get(hint.sender, 'an event asked')} to look at {hint.subject}"
+
+
 def _inventory(hint: Hint) -> str:
     if hint.sender == "reconcile":
         return "hosts were applied with another inventory"
@@ -132,6 +137,6 @@ _SENTENCES: Mapping[str, Callable[[Hint], str]] = MappingProxyType(
         "inventory.bad": lambda _hint: "the inventory was edited, and has errors",
         "alert.firing": lambda hint: f"alert {hint.subject} fires",
         "alert.resolved": lambda hint: f"alert {hint.subject} is over",
-        "drift": lambda hint: f"{hint.subject} differs from its states",
+        "drift": _drift,
     }
 )

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
-from pigsty import react
+from pigsty import drift, react
+from pigsty.drift import Reading
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
@@ -47,6 +49,9 @@ class Actor(Protocol):
 
     def run(self, step: Step) -> Mapping[str, HostResult]:
         """Run the states of a step; return how it ended on every minion of it."""
+
+    def tell(self, kind: str, host: str, data: Mapping[str, Any]) -> None:
+        """Put an event about a host on the bus."""
 
     def note(self, truth: Truth, ran: Mapping[str, tuple[str, ...]]) -> None:
         """Write down which states ran well on which hosts, with the inventory of a truth."""
@@ -110,8 +115,11 @@ class Worker:
                 if decision.wait:
                     self._again(journal, reaction, decision.why)
                     return
-                results = self._run(decision)
+                results: Mapping[str, HostResult] = self._run(decision)
                 self._actor.note(truth, _ran(decision, results))
+                if reaction.kind == drift.KIND and decision.stages:
+                    result = results[reaction.subject]
+                    decision, results = self._looked(truth, decision, result, settled)
         except NotNow as error:
             # It may go on for minutes, and what is true will be read after it.
             journal.retry(reaction, self._clock() + BACK_OFF[0], str(error), counted=False)
@@ -133,6 +141,31 @@ class Worker:
             if not all(result.good for result in results.values()):
                 break
         return results
+
+    def _looked(
+        self, truth: Truth, decision: Decision, result: HostResult, settled: str | None
+    ) -> tuple[Decision, Mapping[str, HostResult]]:
+        """Tell what a look at a host has found; set right what may be set right by itself.
+
+        Returns:
+            The decision with its sentence and its fact, and how the healing ended.
+        """
+        host, now = result.host, self._clock()
+        if result.error:
+            # Its next turn comes; until then what was found last is all that is known.
+            known = Reading.of(settled).states if settled else ()
+            why = f"{decision.why} couldn't be looked at: {result.error}"
+            return replace(decision, why=why, fact=Reading(now, known).fact()), {}
+        reading = Reading.result(result, now)
+        self._actor.tell(drift.KIND, host, {"id": host, "states": len(reading.states)})
+        why = f"{decision.why} {drift.sentence(reading)}"
+        healed: Mapping[str, HostResult] = {}
+        if states := drift.healing(reading, truth.automatic.heal):
+            healed = self._actor.run(Step((host,), states))
+            why += f"; applied {' '.join(states)}"
+            if healed[host].good:
+                reading = drift.left(reading, states)
+        return replace(decision, why=why, fact=reading.fact()), healed
 
     def _conclude(
         self,
@@ -200,6 +233,17 @@ def reconcile(journal: Journal, truth: Truth, now: float) -> int:
     return count
 
 
+def look_for_drift(journal: Journal, truth: Truth, now: float) -> int:
+    """Queue a look at the hosts whose turn it is; return at how many."""
+    applied = journal.moments("node.join")
+    last = applied | {host: at for host, at in journal.moments(drift.KIND).items() if at}
+    hosts = [h for h in truth.topology.nodes if h in truth.minions and h in applied]
+    found = drift.due(hosts, last, now, truth.automatic.drift)
+    for host in found:
+        journal.note(Hint(drift.KIND, host, "schedule", {}), now)
+    return len(found)
+
+
 def _subjects(truth: Truth, journal: Journal) -> Iterator[tuple[str, str]]:
     """Yield what an event may have been missed about."""
     for cluster in sorted(truth.topology.pg_clusters):
@@ -219,7 +263,7 @@ def _subjects(truth: Truth, journal: Journal) -> Iterator[tuple[str, str]]:
 def _ran(decision: Decision, results: Mapping[str, HostResult]) -> dict[str, tuple[str, ...]]:
     """Return the states that ran on hosts where all is well."""
     ran: dict[str, tuple[str, ...]] = {}
-    for step in (step for stage in decision.stages for step in stage):
+    for step in (step for stage in decision.stages for step in stage if not step.audit):
         for host in step.hosts:
             if host in results and results[host].good:
                 ran[host] = (*ran.get(host, ()), *step.sls)
@@ -228,10 +272,12 @@ def _ran(decision: Decision, results: Mapping[str, HostResult]) -> dict[str, tup
 
 def _done(results: Mapping[str, HostResult], absent: Sequence[str]) -> str:
     """Return the rest of the sentence: what was changed, and who has to catch up."""
-    if not results and not absent:
-        return ""
     changed = sorted(host for host, result in results.items() if result.changed)
-    text = f"; followed on {', '.join(changed)}" if changed else "; nothing had to be changed"
+    text = ""
+    if changed:
+        text = f"; followed on {', '.join(changed)}"
+    elif results:
+        text = "; nothing had to be changed"
     if absent:
         text += f"; {', '.join(sorted(absent))} will follow when connected"
     return text

@@ -104,6 +104,39 @@ def forget(ids: tuple[str, ...], output: str) -> None:
     emit(nodes.forget(ids), output, columns=KEYS)
 
 
+@command.command("rm")
+@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
+@click.option("--dead", is_flag=True, help="The machines are gone for good.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+@click.option("--test", is_flag=True, help="Show exactly what would be done; do nothing.")
+@output_option
+@click.pass_context
+def rm(
+    ctx: click.Context, hosts: tuple[str, ...], dead: bool, yes: bool, test: bool, output: str
+) -> None:
+    """Take machines out of the deployment: our daemons, files and Salt go, the master forgets them.
+
+    Take the HOST out of the inventory first (`pigsty plan` shows what depends on it). Refused while
+    a member of a PostgreSQL cluster or of etcd lives there, by the word of the stores and not of
+    the inventory: `pigsty pgsql rm` and `pigsty etcd rm` end those first. Packages, logs and users
+    stay on the machine.
+
+    When its key is deleted, the command has ended its work: that the others forget its name, and
+    that nobody looks for its metrics, follows from that event.
+
+    Effect: none on other machines.
+
+    \b
+    Examples:
+      pigsty node rm 10.10.10.14 --test
+      pigsty node rm 10.10.10.14
+      pigsty node rm 10.10.10.15 --dead
+    """
+    from pigsty_cli import departing
+
+    ctx.exit(departing.command(hosts, dead=dead, yes=yes, test=test, output=output))
+
+
 @command.command("add")
 @click.argument("targets", metavar="HOST...", nargs=-1, required=True)
 @click.option("--user", metavar="NAME", default="", help="Log in as (default: ansible_user).")

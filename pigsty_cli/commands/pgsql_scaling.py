@@ -85,4 +85,33 @@ def rm(
     ctx.exit(removing.command(cluster, wish, yes=yes, test=test, output=output))
 
 
-COMMANDS = (add, rm)
+@click.command("upgrade")
+@click.argument("cluster")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask for the cluster's name.")
+@click.option("--test", is_flag=True, help="Show who gets what and in which order; do nothing.")
+@output_option
+def upgrade(cluster: str, yes: bool, test: bool, output: str) -> None:
+    """Bring the newest minor release of PostgreSQL to CLUSTER, one member after the other.
+
+    Replicas come first: packages, restart, and the next one when it streams again. Then the lead
+    moves to one that is new already, and the old leader comes last. A cluster of one restarts in
+    place. What is to be done is read from the machines, so that after an interruption the same
+    command goes on where it stopped. Packages come from the machines' own sources: to renew the
+    local repository first, see `docs/repository.md`.
+
+    Refused while the cluster is paused, has no healthy leader, or a member doesn't answer.
+
+    Effect: writes wait for one or two seconds at the switchover; a member's connections are closed
+    while it restarts.
+
+    \b
+    Examples:
+      pigsty pgsql upgrade pg-test --test
+      pigsty pgsql upgrade pg-test
+    """
+    from pigsty_cli import upgrading
+
+    upgrading.command(cluster, yes=yes, test=test, output=output)
+
+
+COMMANDS = (add, rm, upgrade)

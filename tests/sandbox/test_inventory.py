@@ -15,7 +15,8 @@ from pigsty_cli.exitcodes import REFUSED
 
 MEMBERS = ("10.10.10.11", "10.10.10.12", "10.10.10.13")
 RULE = {"title": "an edit", "user": "test", "db": "test", "addr": "10.98.98.0/24", "auth": "pwd"}
-USER = {"name": "dbuser_edit", "password": "Edit.Of.Inventory", "pgbouncer": True}
+USER = {"name": "dbuser_edit", "password": "Edit.Of.Inventory", "pgbouncer": True,
+        "roles": ["dbrole_readwrite"]}  # fmt: skip
 
 
 def _with_rule(sandbox: Any) -> set[str]:

@@ -51,6 +51,9 @@ DEADLINES: dict[str, float] = {
     "a master that was down has caught up": 120,
     # The longest run of reactions that a scenario leaves behind.
     "reactions end": 120,
+    # A bare node installs its packages and copies the data: 60 s by itself, and the machine that
+    # runs these tests does everything for four nodes on two cores.
+    "a bare node joins": 150,
     # A minion that booted reaches its master.
     "minion answers": 60,
     # vip-manager asks once a second, starts anew after one, and tries again what failed every ten.

@@ -41,7 +41,7 @@ def compile_pillar(
     if node is None:
         raise PillarError(
             f"minion {minion_id!r} is not in {topology.inventory.file}: "
-            "add the host there, or remove its key with `salt-key -d`"
+            "add the host there, or take it out with `pigsty node rm`"
         )
     built = [module for module in node.modules if module in BUILT]
     pillar: dict[str, Any] = {

@@ -151,6 +151,22 @@ def files(etcd: Mapping[str, Any], start: Mapping[str, str]) -> list[File | Dire
     ]
 
 
+def remains(configuration: str | None) -> tuple[str, list[File]]:
+    """Return the data directory of a member that goes, "" for none, and its files as gone.
+
+    Args:
+        configuration: text of its configuration file, None when it is gone already.
+    """
+    data = ""
+    for line in (configuration or "").splitlines():
+        key, found, value = line.partition(": ")
+        if found and key == "data-dir":
+            data = str(json.loads(value))
+    units = (f"{DEFRAG}.service", f"{DEFRAG}.timer", DROP_IN)
+    paths = (PROFILE, *units, PASSWORD, STAMP, CERT, KEY, CA, CONF)
+    return data, [File(path, None, secret=True) for path in paths]
+
+
 def _profile(endpoints: str) -> str:
     """Return what operators' shells know: where etcd is, and no password."""
     names = {"API": "3", "ENDPOINTS": endpoints, "CACERT": CA, "CERT": CERT, "KEY": KEY}

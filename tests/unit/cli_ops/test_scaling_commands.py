@@ -141,7 +141,7 @@ def test_services_forget_a_member_before_it_is_stopped(
     data = json.loads(out)
     assert data["peers"] == [ONE, TWO] and data["lost"][THREE]["data_bytes"] == 2048
     assert "lost: 2.0 KiB in /data; 2 sessions end; 1 backup in /backup kept" in err
-    assert "30 minutes more" in err and f"salt-key -d {THREE}" in err
+    assert "30 minutes more" in err and f"pigsty node rm {THREE}" in err
 
 
 def test_a_whole_cluster_goes_with_its_keys_and_its_user(master: Any, world: World) -> None:

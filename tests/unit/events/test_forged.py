@@ -33,6 +33,7 @@ from pigsty.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[3]
 CORPUS = forged.corpus()
+TOPOLOGY = topology.load(ROOT / "pillar/inventory/sandbox.yml")
 LEADER = "pg-test-2"
 GENUINE = Forged(
     "the genuine one",
@@ -87,7 +88,7 @@ class World:
     """A deployment in which everything is dealt with, and who notes what is run."""
 
     def __init__(self) -> None:
-        self.topology = topology.load(ROOT / "pillar/inventory/sandbox.yml")
+        self.topology = TOPOLOGY
         self.leaders = {"pg-test": LEADER, "pg-meta": "pg-meta-1"}
         self.ran: list[Step] = []
 

@@ -1,0 +1,164 @@
+"""`pigsty etcd list|add|rm`: members of the store, and everybody who has to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pigsty import membership
+from pigsty.clients import health
+from pigsty.membership import Living
+from pigsty.targets import Job
+from pigsty.topology import Topology
+from pigsty_cli import applying, deployment, lock, remote, report
+from pigsty_cli.commands.pgsql_operations import confirm
+from pigsty_cli.errors import CliError, Refused
+from pigsty_cli.inventories import PLACES, find
+from pigsty_cli.output import emit, message
+from pigsty_cli.saltapi import Master
+from pigsty_cli.scaling import Phases
+
+#: What members of PostgreSQL clusters have to know of the store: its names, Patroni's endpoints,
+#: and those of the address that follows the leader.
+CLIENTS = ("node.hosts", "pgsql.patroni", "pgsql.vip")
+
+
+def rows(topology: Topology) -> list[dict[str, Any]]:
+    """Return a row for each member: those of the inventory, and others that belong to the cluster.
+
+    Raises:
+        Refused: no member can be asked.
+    """
+    with Master() as master:
+        _host, members = _asked(master, topology)
+    by_host = {member.host: member for member in members}
+    declared = {member.ip: member.name for member in topology.etcd}
+    hosts = [*declared, *(host for host in by_host if host not in declared)]
+    states = deployment.ask(health.etcd, hosts)
+    found = []
+    for host, state in zip(hosts, states, strict=True):
+        member = by_host.get(host)
+        role = "not a member" if member is None else "learner" if member.learner else "member"
+        found.append(
+            {
+                "member": declared.get(host) or (member.name if member else ""),
+                "host": host,
+                "role": "leader" if member and member.leader else role,
+                "health": state,
+                "declared": host in declared,
+                "id": member.id if member else "",
+            }
+        )
+    return found
+
+
+def add(words: Sequence[str], *, test: bool, output: str) -> int:
+    """Carry out ``pigsty etcd add``; return the exit code."""
+    topology = deployment.usable(find(PLACES[0])).topology
+    with lock.held(f"pigsty etcd add {' '.join(words)}".rstrip()), Master() as master:
+        _host, members = _asked(master, topology)
+        new = membership.addition(topology, members, _healthy(members), words)
+        if not new:
+            message("all members of the inventory belong to etcd: there is nobody to add")
+            return 0
+        names = ", ".join(f"{member.name} on {member.ip}" for member in new)
+        message(f"Adding to etcd, one after the other: {names}. Those that run are not restarted")
+        phases = _phases(master, topology, test)
+        if missing := [m.ip for m in new if m.ip not in phases.found.up]:
+            raise Refused(f"{', '.join(missing)}: no minion answers there: `pigsty node list`")
+        everything = ("node", "etcd", "node.monitor")
+        good = phases.run("new members", (Job(tuple(m.ip for m in new), everything),))
+        if good:
+            others = tuple(m.ip for m in topology.etcd if m not in new)
+            _tell(phases, others)
+    return _report(phases, output, test=test)
+
+
+def rm(word: str, *, dead: bool, yes: bool, test: bool, output: str) -> int:
+    """Carry out ``pigsty etcd rm``; return the exit code."""
+    topology = deployment.usable(find(PLACES[0])).topology
+    with lock.held(f"pigsty etcd rm {word}"), Master() as master:
+        host, members = _asked(master, topology)
+        plan = membership.removal(topology, members, _healthy(members), word, dead=dead)
+        gone = plan.member
+        phases = _phases(master, topology, test, gone.host)
+        if gone.host not in phases.found.up and not dead:
+            why = phases.found.missing.get(gone.host, "it doesn't answer")
+            raise Refused(f"{gone.host}: {why}. --dead is for a machine that is gone for good")
+        for sentence in plan.sentences:
+            message(sentence)
+        if not (test or yes):
+            confirm(gone.name or gone.id, "member")
+        # Nobody asks it any more when it goes.
+        _tell(phases, tuple(member.ip for member in topology.etcd))
+        if not test and all(result.good for result in phases.results.values()):
+            words = {"member": gone.id}
+            remote.call(master, host, "pigsty_etcd.expel", words, deadline="etcd.request")
+            message(f"{gone.name or gone.id} has left")
+        if not dead and (test or all(result.good for result in phases.results.values())):
+            phases.run("removed", (Job((gone.host,), ("etcd.remove",)),), {"pigsty_removal": {}})
+    return _report(phases, output, test=test)
+
+
+def _asked(master: Master, topology: Topology) -> tuple[str, tuple[Living, ...]]:
+    """Return who was asked, and the members as the cluster knows them.
+
+    Raises:
+        Refused: nobody can be asked.
+    """
+    reasons = []
+    for member in topology.etcd:
+        try:
+            remote.refresh(master, member.ip)
+            found = remote.call(master, member.ip, "pigsty_etcd.roster", deadline="etcd.request")
+            return member.ip, membership.living(found["members"])
+        except CliError as error:
+            reasons.append(str(error))
+    why = "; ".join(reasons) or "the inventory has no member"
+    raise Refused(f"no member of etcd can be asked who belongs to it: {why}")
+
+
+def _healthy(members: Sequence[Living]) -> frozenset[str]:
+    hosts = [member.host for member in members]
+    states = deployment.ask(health.etcd, hosts)
+    return frozenset(h for h, state in zip(hosts, states, strict=True) if state == "ok")
+
+
+def _phases(master: Master, topology: Topology, test: bool, *others: str) -> Phases:
+    hosts = dict.fromkeys((*topology.nodes, *others))
+    phases = Phases(
+        master, topology, applying.presence(master, tuple(hosts), topology.admin_ip), test
+    )
+    phases.ready()
+    return phases
+
+
+def _tell(phases: Phases, others: Sequence[str]) -> None:
+    """Tell those who use the store, and the other members, who belongs to it by the inventory."""
+    topology = phases.topology
+    infra = tuple(node.ip for node in topology.infra)
+    work: dict[str, tuple[str, ...]] = {}
+    clients: Sequence[str] = tuple(topology.pg_instances)
+    told: list[tuple[Sequence[str], tuple[str, ...]]] = [
+        (clients, CLIENTS),
+        (others, ("etcd",)),
+        (infra, ("infra",)),
+    ]
+    for hosts, states in told:
+        for host in hosts:
+            work[host] = (*work.get(host, ()), *states)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for host, states in work.items():
+        groups.setdefault(states, []).append(host)
+    jobs = tuple(Job(tuple(hosts), states) for states, hosts in groups.items())
+    phases.run("everybody who uses it", jobs)
+
+
+def _report(phases: Phases, output: str, *, test: bool) -> int:
+    results = [phases.results[h] for h in phases.results]
+    names = {host: node.name for host, node in phases.topology.nodes.items()}
+    if output == "table":
+        report.show(results, names, output, test=test, told=test)
+    else:
+        emit({"test": test, "hosts": [result.to_dict() for result in results]}, output)
+    return report.exit_code(results)

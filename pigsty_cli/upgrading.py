@@ -1,0 +1,104 @@
+"""`pigsty pgsql upgrade`: look at everybody, decide, then package, restart and lead in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pigsty import operations, upgrading
+from pigsty.deadlines import DEADLINES
+from pigsty.render import services
+from pigsty.targets import TargetError, nearest
+from pigsty.topology import PgCluster, Topology
+from pigsty.upgrading import Step, Upgrade, Version
+from pigsty_cli import access, applying, attempts, deployment, lock, operating, remote
+from pigsty_cli.commands.pgsql_operations import CA, COLUMNS, KEY, confirm
+from pigsty_cli.errors import Refused
+from pigsty_cli.inventories import PLACES, find
+from pigsty_cli.output import emit, message
+from pigsty_cli.saltapi import Master
+from pigsty_cli.scaling import Phases
+
+
+def command(name: str, *, yes: bool, test: bool, output: str) -> None:
+    """Carry out ``pigsty pgsql upgrade``.
+
+    Raises:
+        TargetError: the inventory has no such cluster.
+        OperationRefused: it can't be upgraded now.
+    """
+    topology = deployment.usable(find(PLACES[0])).topology
+    if name not in topology.pg_clusters:
+        raise TargetError(nearest(name, topology.pg_clusters, "cluster"))
+    attempts.refuse([name])
+    cluster = topology.pg_clusters[name]
+    with lock.held(f"pigsty pgsql upgrade {name}"), Master() as master:
+        under_way = _Upgrading(master, topology, cluster, test=test)
+        plan = under_way.plan()
+        for sentence in plan.sentences:
+            message(sentence)
+        if plan.steps and not (yes or test):
+            confirm(name)
+        rows = [] if test else under_way.carry_out(plan)
+    if output != "table":
+        steps = [{"action": step.action, "member": step.member} for step in plan.steps]
+        emit({"cluster": name, "test": test, "plan": steps, "steps": rows}, output)
+    elif rows:
+        emit(rows, output, columns=COLUMNS)
+
+
+class _Upgrading:
+    """One upgrade under way."""
+
+    def __init__(
+        self, master: Master, topology: Topology, cluster: PgCluster, *, test: bool
+    ) -> None:
+        self._master, self._topology, self._cluster = master, topology, cluster
+        self._to = access.of(cluster, KEY, CA)
+        self._hosts = {member.name: member.ip for member in cluster.members}
+        hosts = tuple(self._hosts.values())
+        found = applying.presence(master, hosts, topology.admin_ip)
+        Phases(master, topology, found, test).ready()
+        self._up = found.up
+
+    def plan(self) -> Upgrade:
+        """Ask every member what it runs and what there is, and decide."""
+        if not self._up:
+            raise Refused(f"no minion of {self._cluster.name} answers: `pigsty node list`")
+        message(f"asking {', '.join(self._up)} which versions there are")
+        job = self._master.publish(self._up, "pigsty_upgrade.look")
+        answers = self._master.collect(job, lambda _: DEADLINES["upgrade.look"])
+        versions = {}
+        for name, host in self._hosts.items():
+            answer = answers.get(host)
+            if isinstance(answer, Mapping):
+                versions[name] = Version.from_dict(answer)
+            elif host in self._up:
+                raise Refused(f"{name}: {answer or 'no answer'}")
+        return upgrading.upgrade(operating.look(self._to), versions)
+
+    def carry_out(self, plan: Upgrade) -> list[dict[str, Any]]:
+        """Do one step after the other; each has to end well before the next begins."""
+        rows: list[dict[str, Any]] = []
+        for step in plan.steps:
+            rows += self._packages(step) if step.action == "packages" else self._operation(step)
+        return rows
+
+    def _packages(self, step: Step) -> list[dict[str, Any]]:
+        begin = time.monotonic()
+        message(f"{step.member}: packages")
+        host = self._hosts[step.member]
+        remote.call(self._master, host, "pigsty_upgrade.install", deadline="node.dpkg")
+        seconds = round(time.monotonic() - begin, 1)
+        return [{"member": step.member, "done": "packages", "seconds": seconds}]
+
+    def _operation(self, step: Step) -> list[dict[str, Any]]:
+        """Restart a member or move the lead, decided by what is true when its turn comes."""
+        seen = operating.look(self._to)
+        if step.action == "restart":
+            plan = operations.restart(seen, [step.member])
+            return operating.carry_out(self._to, seen, plan, message)
+        plan = operations.switchover(seen, step.member)
+        carriers = services.providers(self._topology, self._cluster) or tuple(self._hosts.values())
+        return operating.carry_out(self._to, seen, plan, message, carriers)
