@@ -105,7 +105,14 @@ class Actor:
             if meant and basis:
                 change = applied.look(journal, self._kept, basis, of_grains({}), meant)
         return Truth(
-            topology, views, there, deployed, change, served.trouble, basis, keys=keys.read()
+            topology,
+            views,
+            there,
+            deployed,
+            change=change,
+            trouble=served.trouble,
+            basis=basis,
+            keys=keys.read(),
         )
 
     def note(self, truth, ran):

@@ -23,7 +23,7 @@ from typing import Any, Literal
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
-from pigsty.metrics import WINDOW, Ended, Tally
+from pigsty.tally import WINDOW, Ended, Tally
 
 PATH = Path("/var/lib/pigsty/journal.db")
 #: Entries older than so many seconds are forgotten (90 days), and the oldest beyond so many.

@@ -3,34 +3,28 @@
 The admin node's node_exporter publishes them from one file (:data:`FILE`). They tell of other
 machines, so they carry those machines' labels, and only one job of Prometheus, which looks at the
 admin node alone, takes such labels as they are.
-
-Who looks for drift writes down what was found in :data:`DRIFT_FILE`, one entry for each host::
-
-    {"10.10.10.11": {"time": "2026-01-31T12:00:00+00:00", "states": 2}}
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pigsty.drift import Reading
 from pigsty.render.files import BANNER
+from pigsty.tally import Tally
 from pigsty.topology import Node, Topology
 
 #: The file's name in the folder of node_exporter's text files.
 FILE = "pigsty_salt.prom"
-#: How each host's last look for drift ended: the format is above.
-DRIFT_FILE = Path("/var/lib/pigsty/drift.json")
 #: How each host's last apply ended, as `pigsty apply` writes it down.
 APPLIES_FILE = Path("/var/lib/pigsty/applies.json")
 #: Seconds between two versions of the file: a scrape each.
 INTERVAL = 10.0
-#: Seconds over which ended reactions and refused hints are counted.
-WINDOW = 3600.0
 #: Outcomes of an apply that leave the machine other than the inventory wants it.
 _BAD = ("failed", "lost")
 
@@ -58,32 +52,6 @@ NAMES: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """Reactions of one kind that ended alike: how many, and how long they took, in seconds."""
-
-    count: int
-    average: float
-    longest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What the journal says about reactions.
-
-    Attributes:
-        open: how many wait or run, by state.
-        overdue: seconds that the one has waited which has been due longest; 0 for none.
-        ended: those of the last hour, by kind and state.
-        refused: hints of the last hour that nothing followed from.
-    """
-
-    open: Mapping[str, int] = field(default_factory=dict)
-    overdue: float = 0.0
-    ended: Mapping[tuple[str, str], Ended] = field(default_factory=dict)
-    refused: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the admin node knows now.
 
@@ -92,7 +60,7 @@ class Snapshot:
         accepted: ids of the minions whose keys the master has accepted.
         connected: ids of those that are connected.
         applies: the contents of :data:`APPLIES_FILE`.
-        drift: the contents of :data:`DRIFT_FILE`.
+        drift: what the last look at each host has found, by address.
         tally: the journal's.
         alive: when each part of the events last worked, seconds since 1970.
         dropped: how often the master's log told of dropped events.
@@ -102,24 +70,10 @@ class Snapshot:
     accepted: frozenset[str] = frozenset()
     connected: frozenset[str] = frozenset()
     applies: Mapping[str, Any] = field(default_factory=dict)
-    drift: Mapping[str, Any] = field(default_factory=dict)
+    drift: Mapping[str, Reading] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     alive: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0
-
-
-def found(known: Any, host: str, states: int, when: datetime) -> dict[str, Any]:
-    """Return the contents of :data:`DRIFT_FILE` after another look.
-
-    Args:
-        known: its contents so far; anything else than a mapping is begun anew.
-        host: whose states were tested.
-        states: how many would change something.
-        when: the moment.
-    """
-    others = dict(known) if isinstance(known, Mapping) else {}
-    time = when.astimezone(UTC).isoformat(timespec="seconds")
-    return {**others, host: {"time": time, "states": states}}
 
 
 def text(snapshot: Snapshot) -> str:
@@ -169,10 +123,9 @@ def _minion(snapshot: Snapshot, node: Node) -> Iterable[Sample]:
         yield "pigsty_converge_time_seconds", labels, when
         yield "pigsty_converge_failed", labels, bad
         yield "pigsty_converge_changed", labels, _count(applied, "changed")
-    drift = snapshot.drift.get(node.ip)
-    if isinstance(drift, Mapping) and (when := _moment(drift)) is not None:
-        yield DRIFT, labels, _count(drift, "states")
-        yield "pigsty_drift_time_seconds", labels, when
+    if drift := snapshot.drift.get(node.ip):
+        yield DRIFT, labels, len(drift.states)
+        yield "pigsty_drift_time_seconds", labels, drift.at
 
 
 def _moment(record: Mapping[str, Any]) -> float | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pigsty import alive, metrics, validate
+from pigsty import alive, drift, kept, metrics
 from pigsty.clients import minions
 from pigsty.errors import PigstyError
 from pigsty.journal import Journal
+from pigsty.kept import Kept
 from pigsty.metrics import Snapshot
 from pigsty.render.exporters import TEXTFILES
 
@@ -68,7 +69,6 @@ class Publisher:
         log: the master's log.
         folder: where node_exporter looks; without it nothing is written.
         applies: the record of applies.
-        drift: the record of looks for drift.
         signs: folder of the signs of life.
     """
 
@@ -78,11 +78,10 @@ class Publisher:
     log: LogCount
     folder: Path = Path(TEXTFILES)
     applies: Path = metrics.APPLIES_FILE
-    drift: Path = metrics.DRIFT_FILE
     signs: Path = alive.FOLDER
 
     def publish(self, journal: Journal, now: float) -> None:
-        """Write the file anew, at once; an inventory that can't be used leaves the old one."""
+        """Write the file anew, at once; without a usable inventory, the old one stays."""
         if not self.folder.is_dir():
             return
         with suppress(OSError, PigstyError):
@@ -92,7 +91,7 @@ class Publisher:
             new.replace(self.folder / metrics.FILE)
 
     def _snapshot(self, journal: Journal, now: float) -> Snapshot:
-        topology = validate.usable(self.inventory)
+        topology = kept.serving(self.inventory, Kept().good).topology
         accepted = frozenset(path.name for path in self.keys.iterdir())
         # The admin node's own minion may connect from any address of this machine.
         own = {topology.admin_ip} & accepted
@@ -101,7 +100,7 @@ class Publisher:
             accepted,
             minions.connected(self.port) | own,
             _read(self.applies),
-            _read(self.drift),
+            drift.readings(journal),
             journal.tally(now),
             alive.signs(self.signs),
             self.log.count(),

@@ -301,7 +301,7 @@ def test_what_failed_is_not_noted(world: World, journal: Journal, at_work: Worke
     def failed(step: Step) -> Mapping[str, HostResult]:
         return {host: HostResult(host, "failed", error="no") for host in step.hosts}
 
-    world.results = [failed, failed]
+    world.results = [failed] * 3
     journal.note(leader(), 100.0)
     settle(at_work)
     assert world.noted == [{}]

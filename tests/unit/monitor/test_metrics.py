@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,13 @@ import pytest
 from pigsty import alive, metrics
 from pigsty.clients import textfile
 from pigsty.clients.textfile import LogCount, Publisher
+from pigsty.drift import Reading
 from pigsty.events import Hint
 from pigsty.journal import Journal
-from pigsty.metrics import Ended, Snapshot, Tally
+from pigsty.kept import Served
+from pigsty.metrics import Snapshot
 from pigsty.render.files import BANNER
+from pigsty.tally import WINDOW, Ended, Tally
 
 SOME = '{cls="pg-a",ins="pg-a-1",ip="10.1.1.2"}'
 
@@ -40,7 +42,7 @@ def test_every_host_of_the_inventory_is_told_of(deployment):
 def test_the_last_apply_and_the_last_look_for_drift(deployment):
     time = "2026-01-31T12:00:00+00:00"
     applies = {"10.1.1.2": {"time": time, "status": "failed", "failed": 2, "changed": 3}}
-    drift = metrics.found({}, "10.1.1.2", 4, datetime(2026, 1, 31, 13, tzinfo=UTC))
+    drift = {"10.1.1.2": Reading(1769864400.0, tuple((f"s{n}", "node") for n in range(4)))}
     found = values(metrics.text(Snapshot(deployment(), applies=applies, drift=drift)))
     assert found[f"pigsty_converge_failed{SOME}"] == 2
     assert found[f"pigsty_converge_changed{SOME}"] == 3
@@ -61,17 +63,8 @@ def test_a_run_that_ended_without_a_word_has_failed_too(deployment, status, fail
 @pytest.mark.parametrize("record", [7, {}, {"time": "soon"}, {"time": None, "failed": 3}])
 def test_a_damaged_record_is_left_out(deployment, record):
     broken = {"10.1.1.2": record}
-    text = metrics.text(Snapshot(deployment(), applies=broken, drift=broken))
+    text = metrics.text(Snapshot(deployment(), applies=broken))
     assert "converge" not in text
-    assert "drift" not in text
-
-
-def test_drift_is_written_down_host_by_host():
-    moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    one = metrics.found(None, "a", 2, moment)
-    both = metrics.found(one, "b", 0, moment)
-    assert {host: entry["states"] for host, entry in both.items()} == {"a": 2, "b": 0}
-    assert metrics.found(both, "a", 0, moment)["a"]["states"] == 0
 
 
 def test_reactions_and_engines(deployment):
@@ -111,7 +104,7 @@ def test_the_journal_counts_what_waits_and_what_ended_within_the_hour(tmp_path):
     assert found.overdue == 10.0
     assert found.ended == {("pgsql.leader", "done"): Ended(1, 4.0, 4.0)}
     assert found.refused == 1
-    later = journal.tally(1004.0 + metrics.WINDOW + 1)
+    later = journal.tally(1004.0 + WINDOW + 1)
     assert (later.ended, later.refused) == ({}, 0)
     journal.close()
 
@@ -158,7 +151,7 @@ def test_signs_of_life_are_moments(tmp_path):
 @pytest.fixture
 def publisher(deployment, tmp_path, monkeypatch):
     made = deployment()
-    monkeypatch.setattr(textfile.validate, "usable", lambda _path: made)
+    monkeypatch.setattr(textfile.kept, "serving", lambda *_: Served(made))
     monkeypatch.setattr(textfile.minions, "connected", lambda _port: frozenset(["10.1.1.2"]))
     for name in ("keys", "textfiles"):
         (tmp_path / name).mkdir()
@@ -166,7 +159,7 @@ def publisher(deployment, tmp_path, monkeypatch):
         (tmp_path / "keys" / ip).touch()
     return Publisher("", 4505, tmp_path / "keys", LogCount(tmp_path / "log"),
                      tmp_path / "textfiles", tmp_path / "applies.json",
-                     tmp_path / "drift.json", tmp_path / "alive")  # fmt: skip
+                     tmp_path / "alive")  # fmt: skip
 
 
 def published(publisher, tmp_path: Path) -> dict[str, float]:
@@ -178,8 +171,12 @@ def published(publisher, tmp_path: Path) -> dict[str, float]:
 
 
 def test_the_file_is_written_whole(publisher, tmp_path):
-    (tmp_path / "drift.json").write_text("{ cut o")
+    (tmp_path / "applies.json").write_text("{ cut o")
+    journal = Journal(tmp_path / "journal.db")
+    journal.settle("drift", "10.1.1.2", Reading(900.0, (("node-repo", "node.repo"),)).fact(), 900.0)
+    journal.close()
     found = published(publisher, tmp_path)
+    assert found[f"pigsty_drift_states{SOME}"] == 1
     assert found[f"pigsty_minion_connected{SOME}"] == 1
     own = [
         name for name in found if name.startswith("pigsty_minion_connected") and "10.1.1.1" in name
@@ -198,8 +195,8 @@ def test_without_an_exporter_nothing_is_written(publisher, tmp_path):
 def test_an_inventory_that_is_broken_leaves_the_last_file(publisher, tmp_path, monkeypatch):
     before = published(publisher, tmp_path)
 
-    def broken(_path):
+    def broken(*_):
         raise textfile.PigstyError("line 3")
 
-    monkeypatch.setattr(textfile.validate, "usable", broken)
+    monkeypatch.setattr(textfile.kept, "serving", broken)
     assert published(publisher, tmp_path) == before
