@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from browser import DESK, PHONE, opened
 from expect import Cluster, eventually
 
 REPLICA = "10.10.10.12"
@@ -74,6 +75,29 @@ def test_what_was_written_while_the_infra_node_was_away_arrives(
         ),
         "logs of a gap arrive",
     )
+
+
+def test_the_portals_page_finds_it_and_is_linked_to_by_its_address(
+    sandbox: Any, found: Any, mark: str
+) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    sandbox.node(REPLICA).run(["logger", "-t", "scenario", "-p", "user.err", f"{evil} {mark}"])
+    eventually("it is there", lambda: found(ip=REPLICA, text=mark), "a log line is found")
+    with opened("https://10.10.10.10") as browser:
+        browser.open(f"/portal/logs.html?cls=pg-test&text={mark}")
+        assert browser.text(".logs .said") == f"{evil} {mark}"
+        assert browser.text(".logs tbody tr").split("\t")[1:4] == ["pg-test-2", "scenario", "err"]
+        assert browser.run("return document.querySelectorAll('main img').length") == 0
+        browser.choose("select[name=ins]", "pg-test-1")
+        assert "Nothing was found." in browser.text("main")
+        assert "ins=pg-test-1" in browser.address
+        browser.choose("select[name=ins]", "")
+        browser.size(*PHONE)
+        assert browser.run("return document.documentElement.scrollWidth") <= PHONE[0]
+        browser.size(*DESK)
+        assert browser.complaints() == []
+        browser.open("/portal/logs.html?since=soon")
+        assert "no moment" in browser.text("main")
 
 
 def test_logs_are_taken_from_nodes_only(sandbox: Any) -> None:
