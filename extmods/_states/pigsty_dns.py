@@ -28,7 +28,7 @@ def prepared(name: str) -> dict[str, Any]:
     Args:
         name: the state's name.
     """
-    files = _daemon().files
+    files = [file for file in _daemon().files if file.path == render.CONF]
 
     def plan() -> dict[str, Any]:
         changes: dict[str, Any] = __salt__["pigsty_file.changes"](files)

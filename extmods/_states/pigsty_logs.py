@@ -19,6 +19,7 @@ __virtualname__ = "pigsty_logs"
 
 #: The system's own rsyslog, and what keeps it from being started.
 _RSYSLOG, _PROGRAM, _NOTHING = "rsyslog.service", "/usr/sbin/rsyslogd", "/dev/null"
+_MASK = Path(f"/etc/systemd/system/{_RSYSLOG}")
 #: How much of its file system the logs of an infra node take at most.
 _SHARE = 5
 _ERRORS = (CommandExecutionError, OSError)
@@ -38,15 +39,14 @@ def guarded(name: str) -> dict[str, Any]:
     Args:
         name: the state's name.
     """
-    mask = Path(f"/etc/systemd/system/{_RSYSLOG}")
 
     def plan() -> dict[str, Any]:
-        if Path(_PROGRAM).exists() or mask.is_symlink() or not _spec()["infra"]:
+        if Path(_PROGRAM).exists() or _MASK.is_symlink() or not _spec()["infra"]:
             return {}
         return {_RSYSLOG: {"old": "absent", "new": "masked"}}
 
     def act(_: dict[str, Any]) -> None:
-        mask.symlink_to(_NOTHING)
+        _MASK.symlink_to(_NOTHING)
 
     return _converge(name, "the system's rsyslog", plan, act)
 

@@ -56,6 +56,12 @@ DEADLINES: dict[str, float] = {
     "a bare node joins": 150,
     # A minion that booted reaches its master.
     "minion answers": 60,
+    # rsyslog waits a second for the end of an entry; the issue promises 10 s.
+    "a log line is found": 10,
+    # An upload that was refused begins again after 3 s.
+    "logs of a gap arrive": 20,
+    # A reaction of one state on the infra node, behind those of the cluster's members.
+    "a name follows the leader": 45,
     # vip-manager asks once a second, starts anew after one, and tries again what failed every ten.
     "address moves": 30,
 }

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pigsty.render.daemon import Daemon
+from pigsty.render.daemon import Daemon, drop_in
 from pigsty.render.files import BANNER, File, text
 
 FOLDER = "/etc/dnsmasq.d/pigsty"
@@ -58,7 +58,8 @@ def daemon(spec: Mapping[str, Any], upstream: str) -> Daemon:
     """
     if not spec["enabled"]:
         return Daemon(UNIT, running=False)
-    return Daemon(UNIT, (File(CONF, conf(spec["port"], spec["listen"], upstream)),))
+    own = drop_in(UNIT, "[Service]", "Restart=on-failure")
+    return Daemon(UNIT, (File(CONF, conf(spec["port"], spec["listen"], upstream)), own))
 
 
 def record(address: str, names: Iterable[str]) -> str:

@@ -35,6 +35,8 @@ REMOTE = "/etc/systemd/journal-remote.conf.d/pigsty.conf"
 #: Where the search finds its code and whose files are whose.
 LIBRARY, HOSTS = "/usr/local/lib/pigsty", "/etc/pigsty-logs.json"
 USER = "systemd-journal-remote"
+#: The units that only infra nodes run.
+STORE = (SERVER, "systemd-journal-remote.service", "systemd-journal-remote.socket")
 
 MIB = 1024 * 1024
 #: The most that the journal takes of one file in a minute; what a flood has beyond is dropped.
@@ -274,7 +276,7 @@ def store(spec: Mapping[str, Any], cap: int, library: Mapping[str, str]) -> list
     """
     folder, port = spec["folder"], spec["port"]
     archived, one = sizes(cap, len(spec["hosts"]))
-    socket, remote = "systemd-journal-remote.socket", "systemd-journal-remote.service"
+    _, remote, socket = STORE
     limits = text("[Remote]", f"MaxUse={archived}", f"MaxFileSize={one}")
     taking = drop_in(
         remote,

@@ -43,7 +43,7 @@ def restarts(ctx: Context) -> Iterator[Finding]:
     for node in ctx.topology.nodes.values():
         names = ctx.value(node, alerting.PARAMETER)
         for name in names if isinstance(names, list) else ():
-            if name not in alerting.PROGRAMS and str(name) not in said:
+            if str(name) not in {*alerting.PROGRAMS, *said}:
                 said.add(str(name))
                 place = ctx.place(node, alerting.PARAMETER)
                 text = f"{alerting.PARAMETER}: {name} is not started again by an alert"
