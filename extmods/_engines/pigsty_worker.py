@@ -126,9 +126,15 @@ class Actor:
         limit = int(DEADLINES["drift.look"])
         try:
             with salt.client.LocalClient(mopts=dict(__opts__)) as client:
-                answers = client.cmd(
-                    list(step.hosts), "pigsty_drift.check", tgt_type="list", timeout=limit
-                )
+
+                def ask(function, hosts):
+                    return client.cmd(hosts, function, tgt_type="list", timeout=limit)
+
+                answers = ask("pigsty_drift.check", list(step.hosts))
+                # A text is Salt's word that it has no such function: it has older modules of ours.
+                if old := [host for host, answer in answers.items() if isinstance(answer, str)]:
+                    ask("saltutil.sync_all", old)
+                    answers |= ask("pigsty_drift.check", old)
         except salt.exceptions.SaltException as error:
             raise ClientError(f"the Salt master: {error}") from error
         return {host: drift.parse(host, answers.get(host)) for host in step.hosts}

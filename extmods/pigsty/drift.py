@@ -31,20 +31,23 @@ class Reading:
     Attributes:
         at: when, seconds since 1970.
         states: id and SLS of every state that would change something, or that failed.
+        error: why it couldn't be looked at this time; the states are those of the look before.
     """
 
     at: float
     states: tuple[tuple[str, str], ...] = ()
+    error: str = ""
 
     def fact(self) -> str:
         """Return it as a fact of the journal."""
-        return json.dumps({"at": self.at, "states": self.states})
+        return json.dumps({"at": self.at, "states": self.states, "error": self.error})
 
     @classmethod
     def of(cls, fact: str) -> Reading:
         """Read a fact of the journal."""
         data: dict[str, Any] = json.loads(fact)
-        return cls(float(data["at"]), tuple((str(a), str(b)) for a, b in data["states"]))
+        states = tuple((str(name), str(sls)) for name, sls in data["states"])
+        return cls(float(data["at"]), states, str(data["error"]))
 
     @classmethod
     def result(cls, result: HostResult, at: float) -> Reading:

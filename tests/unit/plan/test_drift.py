@@ -220,7 +220,8 @@ def test_a_machine_that_cannot_be_looked_at_keeps_its_last_reading(
     world.found, world.time = {FIRST: drift.parse(FIRST, None)}, 300.0
     done = look(journal, at_work)
     assert done.outcome == "pg-test-1 couldn't be looked at: its minion didn't answer"
-    assert drift.readings(journal) == {FIRST: Reading(300.0, (("pgsql-hba", "pgsql.hba"),))}
+    known = (("pgsql-hba", "pgsql.hba"),)
+    assert drift.readings(journal) == {FIRST: Reading(300.0, known, "its minion didn't answer")}
 
 
 @pytest.mark.parametrize(
