@@ -69,9 +69,11 @@ class Actor:
         """Return the truth about everything."""
         served = kept.serving(self._inventory, self._kept.good)
         topology = served.topology
-        return self._truth(served, self._access.all_views(topology), tuple(topology.nodes))
+        return self._truth(
+            served, self._access.all_views(topology), tuple(topology.nodes), again=False
+        )
 
-    def _truth(self, served, views, hosts):
+    def _truth(self, served, views, hosts, again=True):
         topology = served.topology
         # The admin node's own minion may connect from any address of this machine.
         there = minions.connected(int(__opts__["publish_port"])) | {topology.admin_ip}
@@ -80,7 +82,9 @@ class Actor:
             basis = applied.current(topology, self._access.key, self._access.pki / "ca.crt")
             meant = tuple(host for host in hosts if host in topology.nodes)
             change = None
-            if meant and basis:
+            told = journal.settled("inventory.changed", "inventory") or ""
+            # Comparing a thousand hosts takes seconds: not every few minutes for the same edit.
+            if meant and basis and (again or not told.startswith(basis.id)):
                 change = applied.look(journal, self._kept, basis, of_grains({}), meant)
         return Truth(
             topology, views, there, deployed, change, served.trouble, basis, keys=keys.read()
