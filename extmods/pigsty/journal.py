@@ -28,7 +28,7 @@ PATH = Path("/var/lib/pigsty/journal.db")
 #: Entries older than so many seconds are forgotten (90 days), and the oldest beyond so many.
 KEEP_SECONDS = 90 * 86400
 KEEP_ENTRIES = 200_000
-#: Seconds in which hints join after a reaction that had nothing to change: in a burst most say again
+#: Seconds in which hints join after a reaction with nothing to change: in a burst most say again
 #: what was dealt with. What is really new waits so long at most.
 REST = 3.0
 
