@@ -87,6 +87,8 @@ def note(
     if made_of is None or plan.test or plan.only:
         return
     ran = {result.host: plan.states(result.host) for result in results if result.good}
+    if not plan.whole:
+        ran = {host: states for host, states in ran.items() if states}
     # As above: a journal that can't be written must not turn a good run into a failed one.
     with suppress(journal.JournalError, KeptError):
         record = journal.Journal(path)

@@ -23,9 +23,10 @@ from pathlib import Path
 
 import salt.utils.event
 
-from pigsty import alive, events, keyspace, topology
+from pigsty import alive, events, kept, keyspace
 from pigsty.clients.stores import Access, names
 from pigsty.journal import Journal
+from pigsty.kept import Kept
 from pigsty.watcher import Watcher
 
 __virtualname__ = "pigsty_dcs"
@@ -50,20 +51,24 @@ def start(inventory, key, pki):
     turn = threading.Lock()
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
 
+        def declared():
+            # An inventory that is being edited, and can't be read just now, must not end a watch.
+            return kept.serving(inventory, Kept().good).topology
+
         def emit(change):
-            cluster = names(topology.load(inventory)).get(change.cluster, change.cluster)
+            cluster = names(declared()).get(change.cluster, change.cluster)
             tag = events.tag(f"pgsql.{change.kind}", cluster=cluster)
             with turn:
                 bus.fire_event({**change.data, "cluster": cluster}, tag)
 
         def followed(scope):
-            cluster = names(topology.load(inventory)).get(scope, scope)
+            cluster = names(declared()).get(scope, scope)
             with closing(Journal()) as journal:
                 return journal.settled("pgsql.leader", cluster) or ""
 
         def watch(kind):
             Watcher(
-                open_source=lambda: access.source(topology.load(inventory), kind),
+                open_source=lambda: access.source(declared(), kind),
                 emit=emit,
                 followed=followed,
                 took=lambda: alive.sign("dcs"),

@@ -91,9 +91,11 @@ class Actor:
         """Return the truth about everything."""
         served = kept.serving(self._inventory, self._kept.good)
         topology = served.topology
-        return self._truth(served, self._access.all_views(topology), tuple(topology.nodes))
+        return self._truth(
+            served, self._access.all_views(topology), tuple(topology.nodes), again=False
+        )
 
-    def _truth(self, served, views, hosts):
+    def _truth(self, served, views, hosts, again=True):
         topology = served.topology
         # The admin node's own minion may connect from any address of this machine.
         there = minions.connected(int(__opts__["publish_port"])) | {topology.admin_ip}
@@ -102,7 +104,9 @@ class Actor:
             basis = applied.current(topology, self._access.key, self._access.pki / "ca.crt")
             meant = tuple(host for host in hosts if host in topology.nodes)
             change = None
-            if meant and basis:
+            told = journal.settled("inventory.changed", "inventory") or ""
+            # Comparing a thousand hosts takes seconds: not every few minutes for the same edit.
+            if meant and basis and (again or not told.startswith(basis.id)):
                 change = applied.look(journal, self._kept, basis, of_grains({}), meant)
         return Truth(
             topology,
@@ -130,6 +134,10 @@ class Actor:
         with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
             bus.fire_event(dict(data), events.tag(kind, id=host))
 
+    def publish(self, found):
+        """Give what looks for drift have found to the metrics."""
+        drift.publish(found)
+
     def run(self, step):
         """Run the states of a step; a minion that doesn't answer has failed."""
         # Another reaction that runs states on one of them ends first.
@@ -155,9 +163,15 @@ class Actor:
         limit = int(DEADLINES["drift.look"])
         try:
             with salt.client.LocalClient(mopts=dict(__opts__)) as client:
-                answers = client.cmd(
-                    list(step.hosts), "pigsty_drift.check", tgt_type="list", timeout=limit
-                )
+
+                def ask(function, hosts):
+                    return client.cmd(hosts, function, tgt_type="list", timeout=limit)
+
+                answers = ask("pigsty_drift.check", list(step.hosts))
+                # A text is Salt's word that it has no such function: it has older modules of ours.
+                if old := [host for host, answer in answers.items() if isinstance(answer, str)]:
+                    ask("saltutil.sync_all", old)
+                    answers |= ask("pigsty_drift.check", old)
         except salt.exceptions.SaltException as error:
             raise ClientError(f"the Salt master: {error}") from error
         return {host: drift.parse(host, answers.get(host)) for host in step.hosts}

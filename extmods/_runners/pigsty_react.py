@@ -43,7 +43,9 @@ def hint(tag, data):
             == react.refused_keys(keys.read(), found.subject)
         ):
             return None
-        return journal.note(found, now(), refused, DELAY.get(found.kind, 0.0))
+        came = now()
+        rest = journal.rest(found.kind, found.subject, came)
+        return journal.note(found, came, refused, max(DELAY.get(found.kind, 0.0), rest))
     finally:
         journal.close()
 

@@ -8,9 +8,13 @@ a run that only looks. What it found is a fact of the journal.
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pigsty import targets
@@ -20,6 +24,8 @@ from pigsty.returns import Change, HostResult
 
 #: Kind of the journal's facts, and of the reactions that look.
 KIND = "drift"
+#: What the metrics of the admin node are made of: by host, ``time`` and ``states``.
+FILE = Path("/var/lib/pigsty/drift.json")
 #: Seconds between two looks whose turn it is.
 TICK = 60.0
 
@@ -31,20 +37,23 @@ class Reading:
     Attributes:
         at: when, seconds since 1970.
         states: id and SLS of every state that would change something, or that failed.
+        error: why it couldn't be looked at this time; the states are those of the look before.
     """
 
     at: float
     states: tuple[tuple[str, str], ...] = ()
+    error: str = ""
 
     def fact(self) -> str:
         """Return it as a fact of the journal."""
-        return json.dumps({"at": self.at, "states": self.states})
+        return json.dumps({"at": self.at, "states": self.states, "error": self.error})
 
     @classmethod
     def of(cls, fact: str) -> Reading:
         """Read a fact of the journal."""
         data: dict[str, Any] = json.loads(fact)
-        return cls(float(data["at"]), tuple((str(a), str(b)) for a, b in data["states"]))
+        states = tuple((str(name), str(sls)) for name, sls in data["states"])
+        return cls(float(data["at"]), states, str(data["error"]))
 
     @classmethod
     def result(cls, result: HostResult, at: float) -> Reading:
@@ -67,6 +76,31 @@ def parse(host: str, answer: Any) -> HostResult:
 def readings(journal: Journal) -> dict[str, Reading]:
     """Return the latest reading of every host that was looked at."""
     return {host: Reading.of(fact) for host, fact in journal.facts(KIND).items()}
+
+
+def records(found: Mapping[str, Reading]) -> dict[str, dict[str, Any]]:
+    """Return readings as the metrics of the admin node read them, by host.
+
+    A host that couldn't be looked at is left out: nothing is known of it now.
+    """
+    return {
+        host: {
+            "time": datetime.fromtimestamp(reading.at, UTC).isoformat(timespec="seconds"),
+            "states": len(reading.states),
+        }
+        for host, reading in sorted(found.items())
+        if not reading.error
+    }
+
+
+def publish(found: Mapping[str, Reading], path: Path = FILE) -> None:
+    """Write readings down for the metrics; the file is replaced at once, never half-written."""
+    new = path.with_suffix(f".{threading.get_ident()}")
+    # A full disk must not turn a look into a failure: the journal has what was found.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(json.dumps(records(found), indent=1) + "\n", encoding="utf-8")
+        new.replace(path)
 
 
 def due(

@@ -29,6 +29,9 @@ PATH = Path("/var/lib/pigsty/journal.db")
 #: Entries older than so many seconds are forgotten (90 days), and the oldest beyond so many.
 KEEP_SECONDS = 90 * 86400
 KEEP_ENTRIES = 200_000
+#: Seconds in which hints join after a reaction with nothing to change: in a burst most say again
+#: what was dealt with. What is really new waits so long at most.
+REST = 3.0
 
 State = Literal["queued", "running", "done", "failed"]
 
@@ -48,6 +51,7 @@ CREATE TABLE IF NOT EXISTS reaction (
     detail TEXT NOT NULL DEFAULT '{}'
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_queued ON reaction (kind, subject) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS ended ON reaction (subject, kind, ended);
 CREATE INDEX IF NOT EXISTS waiting ON reaction (due) WHERE state IN ('queued', 'running');
 CREATE INDEX IF NOT EXISTS reaction_ended ON reaction (ended);
 CREATE TABLE IF NOT EXISTS event (
@@ -187,6 +191,26 @@ class Journal:
             (kind, subject, now, due),
         ).fetchone()
         return int(row["id"])
+
+    def rest(self, kind: str, subject: str, now: float) -> float:
+        """Return for how long a hint should wait for others that say the same.
+
+        Args:
+            kind: what it is about.
+            subject: whom it is about.
+            now: seconds since 1970.
+
+        Returns:
+            Seconds; 0 unless the last reaction to such a hint has just found nothing to change.
+        """
+        row = self._db.execute(
+            "SELECT ended, detail FROM reaction WHERE kind = ? AND subject = ? AND state = 'done'"
+            " ORDER BY ended DESC LIMIT 1",
+            (kind, subject),
+        ).fetchone()
+        if row is None or any(json.loads(row["detail"]).values()):
+            return 0.0
+        return min(REST, max(0.0, float(row["ended"]) + REST - now))
 
     def take(self, now: float) -> Reaction | None:
         """Begin the reaction that has been due longest and whose subject has none running."""

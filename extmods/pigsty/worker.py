@@ -53,6 +53,9 @@ class Actor(Protocol):
     def tell(self, kind: str, host: str, data: Mapping[str, Any]) -> None:
         """Put an event about a host on the bus."""
 
+    def publish(self, found: Mapping[str, Reading]) -> None:
+        """Give what looks for drift have found to the metrics."""
+
     def note(self, truth: Truth, ran: Mapping[str, tuple[str, ...]]) -> None:
         """Write down which states ran well on which hosts, with the inventory of a truth."""
 
@@ -155,7 +158,7 @@ class Worker:
             # Its next turn comes; until then what was found last is all that is known.
             known = Reading.of(settled).states if settled else ()
             why = f"{decision.why} couldn't be looked at: {result.error}"
-            return replace(decision, why=why, fact=Reading(now, known).fact()), {}
+            return replace(decision, why=why, fact=Reading(now, known, result.error).fact()), {}
         reading = Reading.result(result, now)
         self._actor.tell(drift.KIND, host, {"id": host, "states": len(reading.states)})
         why = f"{decision.why} {drift.sentence(reading)}"
@@ -193,6 +196,8 @@ class Worker:
             return
         outcome = f"{decision.why}{_done(results, decision.absent)}"
         journal.end(reaction, "done", outcome, self._clock(), detail, decision.fact)
+        if reaction.kind == drift.KIND:
+            self._actor.publish(drift.readings(journal))
 
     def _again(
         self,

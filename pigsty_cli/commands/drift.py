@@ -61,7 +61,11 @@ def command(targets: tuple[str, ...], now: bool, output: str) -> None:
     if output != "table":
         emit(rows, output)
         return
-    emit([{**row, "checked": _moment(row["checked"])} for row in rows], columns=COLUMNS)
+    shown = [
+        {**row, "checked": _moment(row["checked"]), "states": row["error"] or row["states"]}
+        for row in rows
+    ]
+    emit(shown, columns=COLUMNS)
 
 
 def _look(record: Journal, hosts: Sequence[str]) -> None:
@@ -97,14 +101,16 @@ def _rows(names: Mapping[str, str], found: Mapping[str, Reading]) -> list[dict[s
     rows = []
     for host, name in names.items():
         reading = found.get(host)
-        states = [] if reading is None else [state for state, _sls in reading.states]
+        known = None if reading is None or reading.error else reading
+        states = [state for state, _sls in known.states] if known else []
         rows.append(
             {
                 "host": host,
                 "name": name,
                 "checked": None if reading is None else reading.at,
-                "count": None if reading is None else len(states),
+                "count": len(states) if known else None,
                 "states": states,
+                "error": reading.error if reading else "",
             }
         )
     return rows

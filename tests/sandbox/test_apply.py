@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from expect import Cluster, eventually
+
+from pigsty_cli.exitcodes import REFUSED
 
 
 def _apply(admin: Any, *options: str) -> tuple[int, dict[str, Any], str]:
@@ -81,6 +84,37 @@ def test_apply_while_the_written_primary_is_a_replica_restarts_nothing(
     _, again, _ = _apply(admin)
     assert _changed(again) == {}
     assert pg_test.healthy(3)
+
+
+def test_a_failover_amid_an_apply_restarts_no_new_primary_and_a_second_apply_is_refused(
+    sandbox: Any, admin: Any, whole: Cluster
+) -> None:
+    old = whole.leader()
+    before = _start_times(sandbox)
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(_apply, admin, whole.name)
+        eventually("states run", lambda: _runs(sandbox, old["host"]), "minion answers")
+        code, _hosts, err = _apply(admin, whole.name)
+        assert code == REFUSED, err
+        assert f"another run is going on: `pigsty apply {whole.name}` by root since" in err
+        # Its key in the DCS is given up, and whoever is next takes the lead.
+        code, _out, err = sandbox.node(old["host"]).run(["systemctl", "restart", "patroni"])
+        assert code == 0, err
+        code, _hosts, err = run.result()
+    assert code == 0, err
+    eventually("all stream", lambda: whole.healthy(3), "old primary is a replica again")
+    leader = whole.leader()
+    assert leader["member"] != old["member"]
+    after = _start_times(sandbox)
+    assert {h: t for h, t in after.items() if h != old["host"]} == {
+        h: t for h, t in before.items() if h != old["host"]
+    }
+
+
+def _runs(sandbox: Any, host: str) -> bool:
+    """Whether states run on a machine, by its minion's own record."""
+    word = ["sh", "-c", "ls /var/cache/salt/minion/proc"]
+    return bool(sandbox.node(host).run(word)[1].split())
 
 
 def test_an_apply_killed_half_way_converges_the_next_time(sandbox: Any, admin: Any) -> None:

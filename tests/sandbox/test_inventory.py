@@ -130,3 +130,23 @@ def test_a_bad_edit_changes_nothing_and_reactions_go_on(
     code, out, err = admin.run(["salt", MEMBERS[1], "state.apply", "pgsql.hba", "--out=json"])
     assert code == 0, out + err
     assert all(s["result"] and not s["changes"] for s in json.loads(out)[MEMBERS[1]].values())
+
+
+def test_what_somebody_edits_by_hand_is_drift(sandbox: Any, admin: Any, settled: Inventory) -> None:
+    host = MEMBERS[1]
+    node = sandbox.node(host)
+    (before,) = admin.pigsty("drift", host, "--now")
+    assert before["states"] == []
+    code, _out, err = node.run(["sed", "-i", "$ a # edited by hand", "/pg/conf/pg_hba.conf"])
+    assert code == 0, err
+    (row,) = admin.pigsty("drift", host, "--now")
+    assert row["states"] == ["pgsql-hba"]
+    told = [x for x in admin.pigsty("events", host, "--since", "10m") if x["kind"] == "drift"]
+    assert told[-1]["outcome"] == "pg-test-2 has drifted: a state differs: pgsql-hba"
+    assert "edited by hand" in node.run(["cat", "/pg/conf/pg_hba.conf"])[1], (
+        "a look changes nothing"
+    )
+    settled.edit(lambda data: data["all"]["vars"].update(pigsty_self_heal=["pgsql"]))
+    (row,) = admin.pigsty("drift", host, "--now")
+    assert row["states"] == []
+    assert "edited by hand" not in node.run(["cat", "/pg/conf/pg_hba.conf"])[1]

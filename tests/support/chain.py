@@ -164,21 +164,18 @@ class Chain:
             self.options, self.options["sock_dir"], listen=True
         )
 
-    def engine(self, name: str) -> int:
-        """Return the process that an engine runs in."""
-        found = [
-            int(path.parent.name)
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if self._is(path, name)
-        ]
-        assert len(found) == 1, f"{name} runs in {found}"
-        return found[0]
+    def engine(self, name: str) -> int | None:
+        """Return the process that an engine runs in, None while there is none."""
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if str(self.folder) in words and f"engines.{name})" in words:
+                return int(path.parent.name)
+        return None
 
-    def _is(self, cmdline: Path, name: str) -> bool:
-        try:
-            words = cmdline.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            environment = (cmdline.parent / "environ").read_bytes()
-        except OSError:
-            return False
-        mine = f"PIGSTY_TEST_CHAIN={self.folder}".encode()
-        return f"Engine({name})" in words and mine in environment
+    def restart_master(self) -> None:
+        """Start a master that was stopped."""
+        self.master.start()
+        until("its engines run", lambda: self.engine("pigsty_worker"), START)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from pigsty.findings import Finding
 from pigsty.rules import (
+    automatic,
     backup,
     citus,
     consul,
@@ -89,6 +90,8 @@ RULES: tuple[Rule, ...] = (
     services.names,
     services.provider,
     ports.collisions,
+    automatic.places,
+    automatic.modules,
     modules.not_built,
     modules.infra_parts,
     modules.docker,

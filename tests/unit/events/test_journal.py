@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pigsty.events import Hint
-from pigsty.journal import KEEP_SECONDS, Journal, JournalError
+from pigsty.journal import KEEP_SECONDS, REST, Journal, JournalError
 
 
 @pytest.fixture
@@ -182,3 +182,24 @@ def test_a_full_disk_is_an_error_of_ours(journal: Journal) -> None:
         for number in range(5000):
             journal.note(leader(f"c{number}"), 1.0)
     assert not journal._db.in_transaction
+
+
+def test_after_a_reaction_with_nothing_to_change_hints_wait_for_others(journal: Journal) -> None:
+    hint = leader()
+
+    def react(at: float, detail: dict[str, object]) -> None:
+        journal.note(hint, at)
+        reaction = journal.take(at)
+        assert reaction is not None
+        journal.end(reaction, "done", "told", at, {"troubles": {}, "absent": [], **detail})
+
+    assert journal.rest(hint.kind, hint.subject, 100.0) == 0, "the first is reacted to at once"
+    react(100.0, {"changed": {"10.1.1.1": ["pgsql-hba"]}})
+    assert journal.rest(hint.kind, hint.subject, 100.0) == 0, "so is one after a real change"
+    react(101.0, {"changed": {}})
+    assert journal.rest(hint.kind, hint.subject, 102.0) == REST - 1
+    assert journal.rest(hint.kind, hint.subject, 101.0 + REST) == 0
+    assert journal.rest(hint.kind, hint.subject, 50.0) == REST, "though the clock was put back"
+    assert journal.rest(hint.kind, "another", 102.0) == 0
+    react(110.0, {"changed": {}, "absent": ["10.1.1.2"]})
+    assert journal.rest(hint.kind, hint.subject, 110.0) == 0
