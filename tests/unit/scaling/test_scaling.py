@@ -42,7 +42,9 @@ def test_a_new_cluster_begins_with_its_declared_primary(deployment):
 
 
 def test_a_new_cluster_that_copies_another_says_so(deployment):
-    found = scaling.growth(deployment(hosts={ONE: {"pg_upstream": "10.1.1.10"}}), "pg-test", NOTHING, ())
+    found = scaling.growth(
+        deployment(hosts={ONE: {"pg_upstream": "10.1.1.10"}}), "pg-test", NOTHING, ()
+    )
     assert found.sentences[0].endswith("makes the cluster, a copy of pg-meta that follows it")
 
 
