@@ -29,7 +29,9 @@ def managed(name: str) -> dict[str, Any]:
     folder = f"{pigsty['infra']['nginx']['home']}/{portal.FOLDER}"
 
     def files() -> list[Directory | File]:
-        site = portal.site(pigsty["infra"])
+        spec = pigsty["infra"]["grafana"]
+        there = spec["enabled"] and bool(__salt__["pkg.version"](spec["package"]))
+        site = portal.site(pigsty["infra"], grafana=there)
         texts = {**__salt__["pigsty_portal.sources"](), **portal.files(PAGES, site)}
         folders = {path.rpartition("/")[0] for path in texts} - {""}
         found: list[Directory | File] = [Directory(folder)]

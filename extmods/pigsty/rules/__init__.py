@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
     services.provider,
     ports.collisions,
     modules.not_built,
-    modules.infra_parts,
+    modules.grafana,
     modules.docker,
     modules.kernels,
     modules.clustered,
