@@ -25,6 +25,7 @@ def spec(**changed: Any) -> dict[str, Any]:
         "ip": "10.10.10.11",
         "programs": {"node": "prometheus-node-exporter"},
         "remote": {},
+        "tls": False,
     }
     return {**found, **changed}
 
