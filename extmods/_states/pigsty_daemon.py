@@ -40,6 +40,9 @@ def exporters_managed(name: str) -> dict[str, Any]:
     left = [drop_in(unit).path for unit in idle]
     if spec["idle"] and portal.exists():
         idle, left = [*idle, "nginx.service"], [*left, nginx.PORTAL, logs.NGINX]
+    if spec["idle"]:
+        # Nobody has these targets any more: the other infra nodes would miss them.
+        left.append(exporters.TARGETS)
     daemons = exporters.daemons(spec, sorted(present), idle)
     certificates = _certificates(spec["certificates"]) if spec["exporters"]["node"] else None
     files = [exporters.web(spec["tls"]), File(exporters.CERTIFICATES, certificates)]

@@ -21,6 +21,8 @@ from pigsty.render.files import File, text
 #: Where node_exporter picks up what others write for it.
 TEXTFILES = "/var/lib/prometheus/node-exporter"
 CERTIFICATES = f"{TEXTFILES}/pigsty_certificates.prom"
+#: How many targets an infra node's Prometheus shall have.
+TARGETS = f"{TEXTFILES}/pigsty_targets.prom"
 FOLDER = "/etc/prometheus"
 UNITS = "/etc/systemd/system"
 #: What the units begin with that watch servers elsewhere.

@@ -182,6 +182,12 @@ def test_what_watched_stops_where_the_node_is_no_infra_node_any_more(machine, st
     assert "prometheus-alertmanager.service" not in changes
 
 
+def test_its_targets_are_not_missed(machine, state, was_infra):
+    machine.files.texts[exporters.TARGETS] = BANNER
+    assert exporters.TARGETS in machine.converges(state.exporters_managed)
+    assert machine.files.texts.get(exporters.TARGETS) is None
+
+
 def test_a_prometheus_of_somebody_else_goes_on(machine, state, was_infra):
     unit, folder = was_infra
     for path in (folder / "units").iterdir():
