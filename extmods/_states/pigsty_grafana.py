@@ -10,7 +10,7 @@ from salt.exceptions import CommandExecutionError
 from pigsty.convergence import converge
 from pigsty.dashboards import PAGES
 from pigsty.render import grafana
-from pigsty.render.files import File
+from pigsty.render.files import File, summary
 
 __virtualname__ = "pigsty_grafana"
 
@@ -45,7 +45,10 @@ def managed(name: str) -> dict[str, Any]:
     def plan() -> dict[str, Any]:
         missing = spec["enabled"] and not _there(package)
         changes = {package: {"old": "", "new": "installed"}} if missing else {}
-        return {**changes, **__salt__["pigsty_daemon.plan"](daemons, files())}
+        found = __salt__["pigsty_daemon.plan"](daemons, files())
+        # Nobody reads a diff of a dashboard's JSON.
+        own = (path for path in found if path.startswith(f"{grafana.FOLDER}/"))
+        return {**changes, **found, **{path: summary(found[path]) for path in own}}
 
     def act(changes: dict[str, Any]) -> None:
         if package in changes:
@@ -61,4 +64,6 @@ def _there(package: str) -> bool:
 
 
 def _offered(package: str) -> bool:
-    return bool(__salt__["pkg.latest_version"](package, refresh=False))
+    # Of a package that no source has, Salt 3008.3 answers with a mapping instead of a text.
+    found = __salt__["pkg.latest_version"](package, refresh=False)
+    return bool(found.get(package) if isinstance(found, dict) else found)

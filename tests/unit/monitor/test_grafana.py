@@ -213,13 +213,18 @@ class Node:
         minion.pillar["pigsty"] = {"infra": infra}
         minion.salt |= {
             "pkg.version": lambda _name: self.installed,
-            "pkg.latest_version": lambda _name, refresh: "" if self.installed else self.offered,
+            "pkg.latest_version": self.latest,
             "pkg.install": self.install,
             "pigsty_daemon.plan": lambda daemons, files: (
                 {} if self.done else {daemon.unit: {"active": {}} for daemon in daemons}
             ),
             "pigsty_daemon.enact": self.enact,
         }
+
+    def latest(self, name, refresh):
+        """Answer as Salt 3008 does, and not look around for it."""
+        assert refresh is False
+        return {name: "" if self.installed else self.offered}
 
     def install(self, name, **options):
         assert options == {"install_recommends": False, "refresh": False}
