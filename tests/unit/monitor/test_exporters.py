@@ -130,7 +130,11 @@ def test_only_where_no_infra_node_is_its_programs_stop(deployment, compiled):
     made = deployment()
     idle = {ip: compiled(made, ip)["node"]["monitor"]["idle"] for ip in ("10.1.1.1", "10.1.1.2")}
     assert idle["10.1.1.1"] == []
-    assert {"prometheus.service", "prometheus-nginx-exporter.service"} <= set(idle["10.1.1.2"])
+    assert {
+        "prometheus.service",
+        "prometheus-nginx-exporter.service",
+        "grafana-server.service",
+    } <= set(idle["10.1.1.2"])
 
 
 def test_exporters_answer_only_to_who_shows_a_certificate_of_ours(deployment, compiled):
