@@ -206,15 +206,15 @@ def run(program: str, instances: int, folder: Path) -> int:
                 time.sleep(1)
                 if prometheus.poll() is not None or time.monotonic() > deadline:
                     sys.exit("Prometheus ended, or couldn't read the metrics in time")
-            before, begin = used(address), time.monotonic()
+            before = used(address)
             found = measure(address, deadline)
-            cpu = (used(address) - before) / ((time.monotonic() - begin) / INTERVAL)
+            cpu = (used(address) - before) / max(len(found), 1)
             broken = [rule["name"] for group in ask(address, "rules")["groups"]
                       for rule in group["rules"] if rule["health"] == "err"]  # fmt: skip
         finally:
             prometheus.terminate()
     source.shutdown()
-    print(f"processor, scrapes included: {cpu:.2f} s each {INTERVAL} s, as if one core did it all")
+    print(f"processor: {cpu:.2f} s for an evaluation, with the scrapes between two of them")
     return report(instances, len(source.rows), found, broken)
 
 
