@@ -1,6 +1,4 @@
 # An alert fires, or is over.
 hint:
   runner.pigsty_react.hint:
-    - args:
-        tag: {{ tag | tojson }}
-        data: {{ data | tojson }}
+    - args: {{ salt["pigsty_event.trim"](tag, data) | tojson }}

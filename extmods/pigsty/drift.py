@@ -47,7 +47,7 @@ class Reading:
         """Read a fact of the journal."""
         data: dict[str, Any] = json.loads(fact)
         states = tuple((str(name), str(sls)) for name, sls in data["states"])
-        return cls(float(data["at"]), states, str(data["error"]))
+        return cls(float(data["at"]), states, str(data.get("error", "")))
 
     @classmethod
     def result(cls, result: HostResult, at: float) -> Reading:

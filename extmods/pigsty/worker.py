@@ -154,7 +154,7 @@ class Worker:
         if result.error:
             # Its next turn comes; until then what was found last is all that is known.
             known = Reading.of(settled).states if settled else ()
-            why = f"{decision.why} couldn't be looked at: {result.error}"
+            why = f"{decision.why} couldn't be looked at: {result.error.splitlines()[0]}"
             return replace(decision, why=why, fact=Reading(now, known, result.error).fact()), {}
         reading = Reading.result(result, now)
         self._actor.tell(drift.KIND, host, {"id": host, "states": len(reading.states)})

@@ -34,7 +34,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @click.command("events")
 @click.argument("subjects", metavar="[CLUSTER|HOST]...", nargs=-1)
-@click.option("--since", default="1d", show_default=True, help="How far back: 30m, 4h, 2d …")
+@click.option(
+    "--since", default="1d", show_default=True, help="Since when: 30m, 4h, 2d ago, or a time."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--limit", default=200, show_default=True, help="The newest so many at most.")
 @output_option
@@ -51,21 +53,25 @@ def command(subjects: tuple[str, ...], since: str, follow: bool, limit: int, out
     Examples:
       pigsty events
       pigsty events pg-test --since 2h -o json
+      pigsty events --since "2026-11-28 09:30"
       pigsty events --follow
     """
     from pigsty import journal as record
     from pigsty.story import lines
 
-    begin = record.now() - _seconds(since)
+    begin = _begin(since, record.now())
     journal = _open(record.PATH)
     try:
         found = lines(journal.entries(begin, subjects=subjects, limit=limit))
         if not found and not follow:
-            message(f"nothing happened in the last {since}")
+            message(f"nothing happened since {datetime.fromtimestamp(begin):%F %T}")
         if output == "table":
             emit([_row(line) for line in found], output, columns=COLUMNS)
         elif not follow:
             emit([line.to_dict() for line in found], output)
+        else:
+            for line in found:
+                click.echo(json.dumps(line.to_dict()))
         if follow:
             told = {line.id for line in found if line.state in ENDED}
             for line in _follow(journal, subjects, begin, told):
@@ -123,8 +129,18 @@ def _open(path: Path) -> Journal:
     return Journal(path)
 
 
-def _seconds(text: str) -> float:
-    match = _SPAN.match(text.strip())
-    if match is None:
-        raise UsageError(f"--since {text}: a number and s, m, h or d, for example 30m")
-    return float(int(match[1]) * _SECONDS[match[2]])
+def _begin(text: str, now: float) -> float:
+    """Return the moment that a span ago or a local time means, in seconds since 1970.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if match := _SPAN.match(text.strip()):
+        return now - int(match[1]) * _SECONDS[match[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"--since {text}: a number and s, m, h or d, for example 30m, or a local time such as "
+            '"2026-11-28 09:30"'
+        ) from None

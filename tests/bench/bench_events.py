@@ -57,7 +57,6 @@ def to_the_bus(chain: Chain, root: Etcd, times: int) -> None:
     bus, line = [], []
     with chain.bus() as events:
         events.subscribe("pigsty/pgsql/a/leader")
-        events.get_event(tag="pigsty/pgsql/a/leader", wait=0)
         for number in range(times):
             leader = f"a-{2 - number % 2}"
             begin = time.monotonic()
@@ -167,10 +166,13 @@ def main(argv: list[str] | None = None) -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--times", type=int, default=50, help="changes of a leader")
-    parser.add_argument("--clusters", type=int, default=1000, help="clusters that are watched")
+    parser.add_argument(
+        "--clusters", type=int, default=1000, help="clusters that are watched, 0 for none"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="how long idling is measured")
     options = parser.parse_args(argv)
-    thousand(options.clusters, options.seconds)
+    if options.clusters:
+        thousand(options.clusters, options.seconds)
     with tempfile.TemporaryDirectory(prefix="chain-", dir="/tmp") as folder:
         chain = Chain(Path(folder))
         try:
