@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from browser import DESK, PHONE, Browser, opened
-from expect import Cluster
+from expect import Cluster, eventually
 
 from pigsty.dashboards import PAGES
+from pigsty.dashboards.model import Dashboard
 
 ADMIN = "10.10.10.10"
 #: The home page is drawn within so many ms after it was asked for.
@@ -30,19 +31,27 @@ def browser(sandbox: Any) -> Iterator[Browser]:
 
 
 def test_the_home_page_shows_the_deployment_within_a_second(
-    browser: Browser, pg_test: Cluster, report: Callable[[str, float, str], None]
+    browser: Browser, whole: Cluster, report: Callable[[str, float, str], None]
 ) -> None:
-    took = []
-    for _ in range(3):
-        browser.open("/")
-        took.append(float(browser.run("return document.documentElement.dataset.drawn")))
-    report("home page drawn", min(took) / 1000, "s")
-    assert min(took) <= HOME
+    def drawn() -> float:
+        browser.complaints()
+        took = []
+        for _ in range(3):
+            browser.open("/")
+            took.append(float(browser.run("return document.documentElement.dataset.drawn")))
+        assert f"Leader\n{whole.leader()['member']}\n" in browser.text('[data-cluster="pg-test"]')
+        # Other scenarios' work on the machine may not have ended.
+        assert min(took) <= HOME, took
+        return min(took)
+
+    took = eventually("the home page shows who leads at once", drawn, "a target is looked at")
+    report("home page drawn", took / 1000, "s")
     card = browser.text('[data-cluster="pg-test"]')
-    assert pg_test.leader()["member"] in card
-    for member in pg_test.members():
+    for member in whole.members():
         assert member["member"] in card
-    assert "none" not in browser.text('[data-cluster="pg-test"] dl').split("Alerts")[0]
+    facts = browser.text('[data-cluster="pg-test"] dl').split("Alerts")[0]
+    assert "none" not in facts
+    assert "\u2013" not in facts
     assert browser.run("return document.querySelectorAll('tr[data-node]').length") >= 3
     for program in ("PostgreSQL", "Patroni", "PgBouncer", "HAProxy", "etcd", "Prometheus"):
         assert program in browser.text("main")
@@ -54,23 +63,30 @@ def test_the_home_page_shows_the_deployment_within_a_second(
     assert browser.complaints() == []
 
 
-@pytest.mark.parametrize("uid", [page.uid for page in PAGES])
-def test_every_panel_draws_data_or_says_why_there_is_none(browser: Browser, uid: str) -> None:
-    known = {variable.name for page in PAGES if page.uid == uid for variable in page.variables}
-    browser.page(uid, **{name: value for name, value in CHOSEN.items() if name in known})
-    panels = _panels[uid] = browser.panels()
-    page = next(page for page in PAGES if page.uid == uid)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_every_panel_draws_data_or_says_why_there_is_none(
+    browser: Browser, page: Dashboard
+) -> None:
+    known = {variable.name for variable in page.variables}
+    chosen = {name: value for name, value in CHOSEN.items() if name in known}
+
+    def complete() -> list[dict[str, Any]]:
+        browser.complaints()
+        browser.page(page.uid, **chosen)
+        panels = browser.panels()
+        for panel in panels:
+            assert panel["state"] in ("data", "none"), panel
+            assert bool(panel["note"]) == (panel["state"] == "none"), panel
+            assert panel["drawn"] or panel["state"] == "none", panel
+            if page.uid in FULL:
+                assert panel["state"] == "data" or panel["kind"] == "alerts", panel
+        assert browser.complaints() == []
+        return panels
+
+    # Another scenario may just have restarted what is looked at.
+    panels = eventually(f"the page {page.uid} is complete", complete, "a target is looked at")
     assert [panel["title"] for panel in panels] == [panel.title for panel in page.panels()]
-    for panel in panels:
-        assert panel["state"] in ("data", "none"), panel
-        assert bool(panel["note"]) == (panel["state"] == "none"), panel
-        assert panel["drawn"] or panel["state"] == "none", panel
-    if uid in FULL:
-        quiet = [
-            panel for panel in panels if panel["state"] != "data" and panel["kind"] != "alerts"
-        ]
-        assert quiet == []
-    assert browser.complaints() == []
+    _panels[page.uid] = panels
 
 
 def test_most_panels_of_a_living_deployment_have_data() -> None:
@@ -135,6 +151,23 @@ def test_mistakes_and_gaps_are_told_in_place(browser: Browser) -> None:
     )
     assert gone == "There are no such series of cluster pg-test in this time."
     assert len(browser.complaints()) == 1, "the refused query"
+
+
+def test_numbers_are_written_as_people_read_them(browser: Browser) -> None:
+    browser.open("/")
+    cases = {
+        "bytes": {0: "0 B", 1536: "1.5 KiB", 5 * 2**30: "5 GiB"},
+        "ratio": {0.00001: "0 %", 0.0312: "3.12 %", 1: "100 %"},
+        "seconds": {0.0005: "500 µs", 0.032: "32 ms", 90: "1 min 30 s", 93600: "1 d 2 h"},
+        "number": {0: "0", 1234: "1234", 20000: "20k", 3.14159: "3.14"},
+        "ops": {0.0033: "0.003/s", 12.34: "12.3/s"},
+        "up": {0: "down", 1: "up"},
+        "yes": {0: "no", 1: "yes"},
+    }
+    for unit, pairs in cases.items():
+        for value, said in pairs.items():
+            made = browser.module("units", f"return it.format({value!r}, {unit!r})")
+            assert made == said, f"{value} in {unit}"
 
 
 def test_values_of_labels_stay_values(browser: Browser) -> None:
