@@ -8,7 +8,12 @@ import { broken, shell } from "./shell.js";
 import { ago, format } from "./units.js";
 
 const AGAIN = 15000;
-const PROGRAMS = { "/prometheus/": ["Prometheus", "Metrics, rules, targets"], "/alertmgr/": ["Alertmanager", "Silences and receivers"], "/blackbox/": ["Prober", "Pings and probes"] };
+const PROGRAMS = {
+  "/prometheus/": ["Prometheus", "Metrics, rules, targets"],
+  "/alertmgr/": ["Alertmanager", "Silences and receivers"],
+  "/blackbox/": ["Prober", "Pings and probes"],
+  "/pushgateway/": ["Pushgateway", "Metrics of jobs that don't live long"],
+};
 const DAY = 86400;
 /** Alerts beside everything else; all of them have a page. */
 const SHOWN = 5;
