@@ -51,9 +51,9 @@ ONE = [""]
 #: Job, component, labels and names of the metrics of an instance. A name with `+` is a counter.
 FAMILIES: list[tuple[str, str, list[str], str]] = [
     ("node", "node", CPU, "node_cpu_seconds_total+"),
-    ("node", "node", DISK, "node_disk_io_time_seconds_total+ node_disk_read_bytes_total+ "
-     "node_disk_read_time_seconds_total+ node_disk_reads_completed_total+ "
-     "node_disk_write_time_seconds_total+ node_disk_writes_completed_total+ "
+    ("node", "node", DISK, "node_disk_io_time_seconds_total node_disk_read_bytes_total+ "
+     "node_disk_read_time_seconds_total node_disk_reads_completed_total+ "
+     "node_disk_write_time_seconds_total node_disk_writes_completed_total+ "
      "node_disk_written_bytes_total+"),
     ("node", "node", [f'device="{d}"' for d in ("eth0", "eth1", "lo")],
      "node_network_receive_bytes_total+ node_network_transmit_bytes_total+"),
@@ -62,7 +62,7 @@ FAMILIES: list[tuple[str, str, list[str], str]] = [
     ("node", "node", ONE, "node_boot_time_seconds node_filefd_allocated node_filefd_maximum "
      "node_load1 node_memory_MemAvailable_bytes node_memory_MemTotal_bytes "
      "node_memory_SwapFree_bytes node_memory_SwapTotal_bytes node_netstat_Tcp_CurrEstab "
-     "node_netstat_Tcp_InErrs+ node_netstat_Tcp_OutSegs+ node_netstat_Tcp_RetransSegs+ "
+     "node_netstat_Tcp_InErrs node_netstat_Tcp_OutSegs+ node_netstat_Tcp_RetransSegs "
      "node_time_seconds node_timex_offset_seconds node_timex_sync_status up"),
     ("node", "node", ['role="pgsql"', 'role="node"'], "pigsty_certificate_end"),
     ("node", "node", ONE, "pigsty_minion_accepted pigsty_minion_connected pigsty_converge_failed "
@@ -75,7 +75,7 @@ FAMILIES: list[tuple[str, str, list[str], str]] = [
     ("patroni", "patroni", ONE, "patroni_failsafe_mode_is_active patroni_is_paused "
      "patroni_postgres_in_archive_recovery patroni_postgres_timeline patroni_standby_leader up"),
     ("pgsql", "postgres", STATES, "pg_activity_count pg_activity_max_xact"),
-    ("pgsql", "postgres", DB, "pg_db_blks_hit+ pg_db_blks_read+ pg_db_checksum_failures+ "
+    ("pgsql", "postgres", DB, "pg_db_blks_hit+ pg_db_blks_read+ pg_db_checksum_failures "
      "pg_db_commits+ pg_db_rollbacks+ pg_db_temp_bytes+ pg_db_tup_deleted+ pg_db_tup_inserted+ "
      "pg_db_tup_updated+ pg_db_xid_age pg_size_bytes"),
     ("pgsql", "postgres", TABLES, "pg_table_dead pg_table_live pg_table_seq_tup_read+"),
@@ -97,8 +97,26 @@ FAMILIES: list[tuple[str, str, list[str], str]] = [
 ]  # fmt: skip
 
 
+#: Gauges are 1, but those that would raise an alert: all is well, and some hundred machines
+#: that all burn at once would cost texts, not rules.
+_ZERO = (
+    "node_load1 node_timex_offset_seconds patroni_failsafe_mode_is_active patroni_is_paused "
+    "patroni_standby_leader pg_activity_blocked pg_activity_count pg_activity_max_xact "
+    "pg_archiver_failing pg_instance_clients pg_replica_unreplayed pg_instance_replay_delay "
+    "pg_setting_pending_restart pg_slot_lost pg_slot_retained pg_db_xid_age "
+    "pg_db_checksum_failures pgbackrest_backup_last_error_status "
+    "pgbackrest_backup_since_last_completion_seconds pgbouncer_pools_client_maxwait_seconds "
+    "pgbouncer_pools_client_waiting_connections "
+    "pgbouncer_stats_queries_duration_seconds_total pigsty_converge_failed "
+    "pigsty_drift_states node_filefd_allocated node_netstat_Tcp_InErrs "
+    "node_netstat_Tcp_RetransSegs "
+)
+ZERO = frozenset(_ZERO.split())
+MANY = frozenset(("pigsty_certificate_end", "pg_instance_clients_max", "node_filefd_maximum"))
+
+
 def series(instances: int) -> Iterator[tuple[str, bool]]:
-    """Yield every series, and whether it grows."""
+    """Yield every series with its value, and whether it grows instead."""
     for number in range(instances):
         cluster, member = divmod(number, 3)
         ip = f"10.{number // 62500}.{number // 250 % 250}.{number % 250}"
@@ -107,7 +125,12 @@ def series(instances: int) -> Iterator[tuple[str, bool]]:
             for name in names.split():
                 for more in labels:
                     own = f'{place},job="{job}",component="{component}"' + (more and f",{more}")
-                    yield f"{name.rstrip('+')}{{{own}}}", name.endswith("+")
+                    grows = name.endswith("+") and ("mode=" not in more or "idle" in more)
+                    plain = name.rstrip("+")
+                    # One of three leads.
+                    zero = plain in ZERO or (plain == "pg_instance_in_recovery" and member == 0)
+                    value = "0" if zero else "9e9" if plain in MANY else "1"
+                    yield f"{plain}{{{own}}} " + ("" if grows else f"{value}\n"), grows
 
 
 class Source(HTTPServer):
@@ -120,8 +143,8 @@ class Source(HTTPServer):
     def page(self) -> bytes:
         """Return the metrics of now."""
         self.looks += 1
-        grown = f" {int(time.time())}\n"
-        return "".join(name + (grown if grows else " 1\n") for name, grows in self.rows).encode()
+        grown = f"{int(time.time())}\n"
+        return "".join(text + grown if grows else text for text, grows in self.rows).encode()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a look that was given up: one that is late isn't a full one."""
@@ -209,11 +232,15 @@ def run(program: str, instances: int, folder: Path) -> int:
             before = used(address)
             found = measure(address, deadline)
             cpu = (used(address) - before) / max(len(found), 1)
+            firing = len(
+                {alert["labels"]["alertname"] for alert in ask(address, "alerts")["alerts"]}
+            )
             broken = [rule["name"] for group in ask(address, "rules")["groups"]
                       for rule in group["rules"] if rule["health"] == "err"]  # fmt: skip
         finally:
             prometheus.terminate()
     source.shutdown()
+    print(f"alerts that are pending or fire: {firing} of all names")
     print(f"processor: {cpu:.2f} s for an evaluation, with the scrapes between two of them")
     return report(instances, len(source.rows), found, broken)
 
