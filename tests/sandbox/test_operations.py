@@ -48,11 +48,11 @@ def test_a_preview_and_a_refusal_leave_the_lead_where_it_is(admin: Any, whole: C
 
 
 def test_members_restart_one_by_one_and_the_leader_keeps_its_lead(
-    admin: Any, whole: Cluster, entry: Dsn, report: Callable[[str, float, str], None]
+    admin: Any, turned: Cluster, entry: Dsn, report: Callable[[str, float, str], None]
 ) -> None:
-    old = whole.leader()
+    old = turned.leader()
     with Writer(entry) as writer:
-        done = admin.pigsty("pgsql", "restart", whole.name, "--yes")
+        done = admin.pigsty("pgsql", "restart", turned.name, "--yes")
         writer.wait_for_rows(50)
         stall = writer.longest_stall()
         assert writer.missing() == set()
@@ -60,14 +60,54 @@ def test_members_restart_one_by_one_and_the_leader_keeps_its_lead(
     assert stall <= DEADLINES["restart in turn"]
     order = [step["member"] for step in done["steps"]]
     assert len(order) == 3 and order[-1] == old["member"]
-    now = whole.leader()
+    now = turned.leader()
     assert (now["member"], now["timeline"]) == (old["member"], old["timeline"])
 
 
-def test_a_broken_replica_is_copied_again(admin: Any, whole: Cluster) -> None:
-    replica = next(m for m in whole.members() if m["role"] != "primary")
-    admin.pigsty("pgsql", "reinit", whole.name, replica["member"], "--yes")
-    assert whole.healthy(3)
+def test_a_broken_replica_is_copied_again(admin: Any, turned: Cluster) -> None:
+    replica = next(m for m in turned.members() if m["role"] != "primary")
+    admin.pigsty("pgsql", "reinit", turned.name, replica["member"], "--yes")
+    assert turned.healthy(3)
+
+
+def test_a_pause_keeps_patroni_from_acting_and_ends(
+    sandbox: Any, admin: Any, turned: Cluster, entry: Dsn
+) -> None:
+    leader, name = turned.leader(), turned.name
+    node = sandbox.node(leader["host"])
+    with Writer(entry) as writer:
+        admin.pigsty("pgsql", "reload", name)
+        admin.pigsty("pgsql", "pause", name, "--yes")
+        try:
+            page = admin.pigsty("pgsql", "show", name)
+            assert page["paused"] and any("pause" in note for note in page["notes"])
+            code, _out, err = admin.run(["pigsty", "pgsql", "pause", name, "--yes"])
+            assert code == 0, "once more changes nothing: " + err
+            # PostgreSQL stays when Patroni goes, and nobody else takes the lead.
+            assert node.run(["systemctl", "restart", "patroni"])[0] == 0
+            writer.wait_for_rows(50)
+        finally:
+            admin.pigsty("pgsql", "resume", name)
+        assert writer.missing() == set()
+    now = turned.leader()
+    assert (now["member"], now["timeline"]) == (leader["member"], leader["timeline"])
+    eventually("all stream", lambda: turned.healthy(3), "services settle")
+
+
+def test_one_page_shows_a_cluster_as_it_is_now(admin: Any, turned: Cluster) -> None:
+    leader = turned.leader()["member"]
+    page = admin.pigsty("pgsql", "show", turned.name)
+    assert page["leader"] == leader and not page["paused"]
+    ways = {service["service"]: service["now"] for service in page["services"]}
+    assert set(ways["pg-test-primary"]) == set(HOSTS)
+    assert all(servers == [leader] for servers in ways["pg-test-primary"].values())
+    assert all(leader not in servers for servers in ways["pg-test-replica"].values())
+    assert [row["name"] for row in page["databases"]] == ["test"]
+    # A repository of a leader's own may have no backup yet, and that is said.
+    assert page["backup"]["enabled"] and all("backup" in note for note in page["notes"])
+    code, text, err = admin.run(["pigsty", "pgsql", "show", turned.name])
+    assert code == 0, err
+    assert "LEADS NOW TO" in text and "libraries=" not in text
 
 
 def _settings(dsn: Dsn) -> dict[str, list[str]]:
