@@ -127,8 +127,12 @@ class Removal:
         users = plan.whole and self._declared is None
         etcd = tuple(member.ip for member in topology.etcd) if users else ()
         both = tuple(host for host in nodes if host in etcd)
+        # Where another member is to live from now on, who watches it is brought with it.
+        free = tuple(host for host in nodes if host not in both)
+        taken = tuple(host for host in free if host in topology.pg_instances)
         jobs = (
-            Job(tuple(h for h in nodes if h not in both), ("node", "node.monitor")),
+            Job(tuple(h for h in free if h not in taken), ("node", "node.monitor")),
+            Job(taken, ("node",)),
             Job(tuple(h for h in etcd if h not in both), ("etcd",)),
             Job(both, ("node", "etcd", "node.monitor")),
         )

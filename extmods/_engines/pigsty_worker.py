@@ -134,10 +134,6 @@ class Actor:
         with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
             bus.fire_event(dict(data), events.tag(kind, id=host))
 
-    def publish(self, found):
-        """Give what looks for drift have found to the metrics."""
-        drift.publish(found)
-
     def run(self, step):
         """Run the states of a step; a minion that doesn't answer has failed."""
         # Another reaction that runs states on one of them ends first.

@@ -44,6 +44,14 @@ def file(kind: str, path: str) -> File:
     return File(path, contents, mode="0600", user=spec["params"]["pg_dbsu"], group=GROUP)
 
 
+def prepared(path: str) -> bool:
+    """Tell whether a member was made here: its folder is a link, and a folder would be in its way.
+
+    CLI Example: called by states.
+    """
+    return Path(path).parent.is_dir()
+
+
 def stale(path: str) -> bool:
     """Tell whether a running PostgreSQL has not yet loaded the HBA file that is there.
 

@@ -11,7 +11,7 @@ from salt.exceptions import CommandExecutionError
 
 from pigsty import pki
 from pigsty.convergence import converge
-from pigsty.render import exporters, nginx
+from pigsty.render import exporters, logs, nginx
 from pigsty.render.daemon import drop_in
 from pigsty.render.files import File
 
@@ -34,14 +34,19 @@ def exporters_managed(name: str) -> dict[str, Any]:
     """
     spec = __pillar__["pigsty"]["node"]["monitor"]
     present = [file.name for file in Path(exporters.UNITS).glob(f"{exporters.REMOTE}*.service")]
-    idle = [unit for unit in spec["idle"] if Path(drop_in(unit).path).exists()]
+    ours = {unit: (drop_in(unit).path, f"{exporters.UNITS}/{unit}") for unit in spec["idle"]}
+    idle = [unit for unit, paths in ours.items() if any(Path(path).exists() for path in paths)]
     portal = Path(nginx.PORTAL)
     left = [drop_in(unit).path for unit in idle]
     if spec["idle"] and portal.exists():
-        idle, left = [*idle, "nginx.service"], [*left, nginx.PORTAL]
+        idle, left = [*idle, "nginx.service"], [*left, nginx.PORTAL, logs.NGINX]
+    if spec["idle"]:
+        # Nobody has these targets any more: the other infra nodes would miss them.
+        left.append(exporters.TARGETS)
     daemons = exporters.daemons(spec, sorted(present), idle)
     certificates = _certificates(spec["certificates"]) if spec["exporters"]["node"] else None
-    files = [File(exporters.CERTIFICATES, certificates), *(File(path, None) for path in left)]
+    files = [exporters.web(spec["tls"]), File(exporters.CERTIFICATES, certificates)]
+    files += [File(path, None) for path in left]
     return converge(
         name,
         "the exporters",

@@ -40,6 +40,10 @@ def managed(name: str) -> dict[str, Any]:
         if __opts__["test"]:
             ret.update(result=None, comment="PostgreSQL's HBA rules would be changed")
             return ret
+        if not __salt__["pigsty_hba.prepared"](name):
+            raise CommandExecutionError(
+                "no PostgreSQL lives on this machine yet: `pigsty pgsql add CLUSTER` makes it"
+            )
         old = __salt__["pigsty_file.read"](name)
         __salt__["pigsty_file.converge"]([file])
         refused = __salt__["pigsty_hba.errors"]()

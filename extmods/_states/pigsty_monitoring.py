@@ -10,7 +10,7 @@ from salt.exceptions import CommandExecutionError
 from pigsty.convergence import converge
 from pigsty.deadlines import wait_until
 from pigsty.render import prometheus as render
-from pigsty.render.exporters import TEXTFILES
+from pigsty.render.exporters import TARGETS
 from pigsty.render.files import Directory, File
 from pigsty.render.targets import FOLDER, JOBS, metrics
 
@@ -82,7 +82,7 @@ def managed(name: str) -> dict[str, Any]:
             *(Directory(f"{spec['data']}/{part}", "0750", **user) for part in ("alertmgr", "push")),
             *(Directory(f"{spec['data']}/{part}") for part in ("conf", render.OWN_RULES)),
             Directory(render.RULES),
-            File(f"{TEXTFILES}/pigsty_targets.prom", metrics(spec["counts"])),
+            File(TARGETS, metrics(spec["counts"])),
             *(File(str(path), None) for path in there if path.name not in rules),
         ]
 

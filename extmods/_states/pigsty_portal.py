@@ -9,7 +9,7 @@ from salt.exceptions import CommandExecutionError
 from pigsty.convergence import converge
 from pigsty.dashboards import PAGES
 from pigsty.render import portal
-from pigsty.render.files import Directory, File
+from pigsty.render.files import Directory, File, summary
 
 __virtualname__ = "pigsty_portal"
 
@@ -29,7 +29,9 @@ def managed(name: str) -> dict[str, Any]:
     folder = f"{pigsty['infra']['nginx']['home']}/{portal.FOLDER}"
 
     def files() -> list[Directory | File]:
-        site = portal.site(pigsty["infra"])
+        spec = pigsty["infra"]["grafana"]
+        there = spec["enabled"] and bool(__salt__["pkg.version"](spec["package"]))
+        site = portal.site(pigsty["infra"], grafana=there)
         texts = {**__salt__["pigsty_portal.sources"](), **portal.files(PAGES, site)}
         folders = {path.rpartition("/")[0] for path in texts} - {""}
         found: list[Directory | File] = [Directory(folder)]
@@ -39,21 +41,11 @@ def managed(name: str) -> dict[str, Any]:
 
     def plan() -> dict[str, Any]:
         changes: dict[str, Any] = __salt__["pigsty_file.changes"](files())
-        return {path: _told(change) for path, change in changes.items()}
+        # Nobody reads a diff of a chart library.
+        return {path: summary(change) for path, change in changes.items()}
 
     def act(_changes: dict[str, Any]) -> None:
         __salt__["pigsty_file.converge"](files())
 
     errors = (CommandExecutionError, OSError)
     return converge(name, "the portal's pages", plan, act, test=__opts__["test"], errors=errors)
-
-
-def _told(change: dict[str, Any]) -> dict[str, Any]:
-    """Return a change without its text: nobody reads a diff of a chart library."""
-    text = change.get("diff")
-    if text is None:
-        return change
-    lines = text.splitlines()
-    made = "made" if lines[:1] == ["--- /dev/null"] else ""
-    gone = "removed" if lines[1:2] == ["+++ /dev/null"] else ""
-    return {**change, "diff": made or gone or "other contents"}

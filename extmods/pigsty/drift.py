@@ -8,13 +8,9 @@ a run that only looks. What it found is a fact of the journal.
 from __future__ import annotations
 
 import json
-import threading
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pigsty import targets
@@ -24,8 +20,6 @@ from pigsty.returns import Change, HostResult
 
 #: Kind of the journal's facts, and of the reactions that look.
 KIND = "drift"
-#: What the metrics of the admin node are made of: by host, ``time`` and ``states``.
-FILE = Path("/var/lib/pigsty/drift.json")
 #: Seconds between two looks whose turn it is.
 TICK = 60.0
 
@@ -76,31 +70,6 @@ def parse(host: str, answer: Any) -> HostResult:
 def readings(journal: Journal) -> dict[str, Reading]:
     """Return the latest reading of every host that was looked at."""
     return {host: Reading.of(fact) for host, fact in journal.facts(KIND).items()}
-
-
-def records(found: Mapping[str, Reading]) -> dict[str, dict[str, Any]]:
-    """Return readings as the metrics of the admin node read them, by host.
-
-    A host that couldn't be looked at is left out: nothing is known of it now.
-    """
-    return {
-        host: {
-            "time": datetime.fromtimestamp(reading.at, UTC).isoformat(timespec="seconds"),
-            "states": len(reading.states),
-        }
-        for host, reading in sorted(found.items())
-        if not reading.error
-    }
-
-
-def publish(found: Mapping[str, Reading], path: Path = FILE) -> None:
-    """Write readings down for the metrics; the file is replaced at once, never half-written."""
-    new = path.with_suffix(f".{threading.get_ident()}")
-    # A full disk must not turn a look into a failure: the journal has what was found.
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps(records(found), indent=1) + "\n", encoding="utf-8")
-        new.replace(path)
 
 
 def due(

@@ -187,7 +187,7 @@ def _leader(subject: str, truth: Truth, settled: str | None) -> Decision:
     why = f"{view.leader} leads {subject}"
     if settled == view.leader:
         return Decision(f"{why}, which was dealt with already")
-    replicas = tuple(member.ip for member in cluster.members if member is not leader)
+    replicas = tuple(m.ip for m in cluster.members if m is not leader and m.name in view.members)
     return _plan("pgsql.leader", truth, why, view.leader, leader=(leader.ip,), replicas=replicas)
 
 
@@ -206,7 +206,8 @@ def _members(subject: str, truth: Truth, settled: str | None) -> Decision:
         return Decision(f"{why}, which was dealt with already")
     before, ran = json.loads(settled) if settled else ([], [])
     if names != before:
-        members = tuple(member.ip for member in cluster.members)
+        # One that is only declared is made by a whole run, which brings all of this.
+        members = tuple(member.ip for member in cluster.members if member.name in names)
         return _plan("pgsql.member", truth, why, fact, members=members)
     # Whoever stood still while the lead moved has the rules of its old role.
     woken = tuple(m.ip for m in cluster.members if m.name in set(running) - set(ran))

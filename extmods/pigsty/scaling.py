@@ -146,10 +146,11 @@ def _sentences(
 ) -> tuple[str, ...]:
     found = []
     for member in members:
-        if fresh and member.role == "primary":
-            found.append(f"{member.name} on {member.ip} makes the cluster")
-            continue
         upstream = topology.pg_instances.get(str(member.vars["pg_upstream"] or ""))
+        if fresh and member.role == "primary":
+            copy = f", a copy of {upstream.cluster} that follows it" if upstream else ""
+            found.append(f"{member.name} on {member.ip} makes the cluster{copy}")
+            continue
         source = f"follows {upstream.name}" if upstream else "follows the leader"
         aside = " (it is never to lead)" if member.role in ("offline", "delayed") else ""
         found.append(f"{member.name} on {member.ip} copies the data and {source}{aside}")

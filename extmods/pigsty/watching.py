@@ -43,6 +43,8 @@ class AlertRow:
     state: str
     cls: str
     ins: str
+    ip: str
+    category: str
     since: str
     summary: str
     meaning: str
@@ -116,6 +118,8 @@ def alerts(live: Iterable[Mapping[str, Any]], pending: bool = False) -> list[Ale
                 found["state"],
                 labels.get("cls", ""),
                 labels.get("ins", ""),
+                labels.get("ip", ""),
+                labels.get("category", ""),
                 str(found.get("activeAt", ""))[:19],
                 said.get("summary", ""),
                 said.get("meaning", ""),
@@ -124,6 +128,21 @@ def alerts(live: Iterable[Mapping[str, Any]], pending: bool = False) -> list[Ale
         )
     order = {name: number for number, name in enumerate(LEVELS.values())}
     return sorted(rows, key=lambda row: (order.get(row.level, 9), row.since, row.alert, row.ins))
+
+
+def components(live: Iterable[Mapping[str, Any]], ip: str) -> dict[str, str]:
+    """Return how each program of an infra node is: ``up``, ``down`` or ``unknown``.
+
+    Args:
+        live: targets of its Prometheus, as the API gives them.
+        ip: the node.
+    """
+    found = {}
+    for target in live:
+        labels = target["labels"]
+        if labels.get("job") == "infra" and labels.get("ip") == ip:
+            found[str(labels.get("component", ""))] = str(target["health"])
+    return dict(sorted(found.items()))
 
 
 def failing(groups: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

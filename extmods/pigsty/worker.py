@@ -53,9 +53,6 @@ class Actor(Protocol):
     def tell(self, kind: str, host: str, data: Mapping[str, Any]) -> None:
         """Put an event about a host on the bus."""
 
-    def publish(self, found: Mapping[str, Reading]) -> None:
-        """Give what looks for drift have found to the metrics."""
-
     def note(self, truth: Truth, ran: Mapping[str, tuple[str, ...]]) -> None:
         """Write down which states ran well on which hosts, with the inventory of a truth."""
 
@@ -196,8 +193,6 @@ class Worker:
             return
         outcome = f"{decision.why}{_done(results, decision.absent)}"
         journal.end(reaction, "done", outcome, self._clock(), detail, decision.fact)
-        if reaction.kind == drift.KIND:
-            self._actor.publish(drift.readings(journal))
 
     def _again(
         self,

@@ -43,7 +43,8 @@ def command() -> None:
 def status(inventory: str | None, output: str) -> None:
     """Show each infra node: whether its Prometheus answers, and what it knows.
 
-    Every infra node is a full copy, so that each row should say the same.
+    Every infra node is a full copy, so that each row should say the same. -o json also tells how
+    each program of it is (components).
 
     Effect: none, it only reads.
 
@@ -82,12 +83,14 @@ def _row(infra: InfraNode, prometheus: Prometheus) -> dict[str, Any]:
         "alerts": 0,
         "rules": 0,
         "series": 0,
+        "components": {},
         "portal": portal(infra.node),
     }
     if not infra.node.vars["prometheus_enabled"]:
         return {**row, "state": "off"}
     try:
         live = prometheus.targets()
+        row["components"] = watching.components(live, infra.ip)
         row["known"], row["up"] = len(live), sum(found["health"] == "up" for found in live)
         row["alerts"] = len(watching.alerts(prometheus.alerts()))
         row["rules"] = len(watching.failing(prometheus.rules()))

@@ -2,6 +2,8 @@
 {%- set infra = pillar['pigsty']['infra'] %}
 include:
   - infra.repo
+  # The portal's first page says whether there is Grafana.
+  - infra.grafana
   - infra.portal
 {%- if infra['packages'] %}
   - infra.logs

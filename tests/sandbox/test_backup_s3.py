@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from edit import Inventory
-from expect import Cluster, Dsn, Writer, eventually
+from expect import DEADLINES, Cluster, Dsn, Writer, eventually
 from s3 import ObjectStorage
 
 BRIDGE, PORT, CA = "10.10.10.1", 9443, "/etc/pki/storage-ca.crt"
@@ -259,6 +259,7 @@ def test_a_silent_storage_doesnt_hold_up_a_switchover(
         )
         writer.wait_for_rows(20)
         report("… stall of writes", writer.longest_stall(), "s")
+        assert writer.longest_stall() < DEADLINES["switchover with a silent archive"]
         code, _, err = admin.run(["pigsty", "pgsql", "backups", "pg-test"])
         assert (code, f"{BRIDGE}:{PORT}" in err) == (1, True), err
         assert writer.missing() == set()

@@ -31,6 +31,8 @@ DEADLINES: dict[str, float] = {
     "cut-off primary demotes": 40,
     # An apply that a person began before the tests.
     "another apply ends": 300,
+    # A new leader waits 5 s for a silent archive, on top of a switchover.
+    "switchover with a silent archive": 15,
     # pgBackRest's own limit for a segment that was switched.
     "WAL is archived": 60,
     # Nobody is sent to a member that goes; a client whose entry goes connects to another one.

@@ -5,6 +5,7 @@ repo       ``directory``, ``name``, ``packages`` (names of this distribution), `
 nginx      the portal, see :mod:`pigsty.pillar.portal`
 dns        the names that it answers for, see :mod:`pigsty.pillar.dns`
 logs       what keeps the nodes' logs, see :mod:`pigsty.pillar.logs`
+grafana    see :mod:`pigsty.pillar.grafana`
 monitoring what watches the deployment, see :mod:`pigsty.pillar.monitoring`
 packages   of the monitoring
 pki        ``grants``: by minion id, see `certificates.grants`; only on the admin node
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pigsty.pillar import dns, logs, monitor, monitoring, portal
+from pigsty.pillar import dns, grafana, logs, monitor, monitoring, portal
 from pigsty.pillar import node as node_pillar
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
@@ -74,6 +75,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
             *(platform.modules["node"]["logs"] if logs.kept(node) else ()),
             *(platform.modules["infra"]["dns"] if node.vars["dns_enabled"] else ()),
         ],
+        "grafana": grafana.pillar(topology, node, site, platform),
         "pki": {},
         "repo": {
             "directory": f"{values['repo_home']}/{values['repo_name']}",
@@ -152,6 +154,8 @@ def packages(topology: Topology, node: Node, platform: Platform) -> list[str]:
             if module == "infra":
                 names.update(monitoring.packages(member, platform))
                 names.update(platform.modules["node"]["logs"] if logs.kept(member) else ())
+                if grafana.wanted(member):
+                    names.add(platform.modules["infra"]["grafana"]["package"])
                 names.update(platform.modules["infra"]["dns"] if member.vars["dns_enabled"] else ())
     for cluster in topology.pg_clusters.values():
         for instance in cluster.members:

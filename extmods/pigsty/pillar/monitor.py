@@ -10,6 +10,8 @@
     by exporter, its options; None where the inventory has it off.
 ``remote``
     PostgreSQL servers that are watched from here without being managed, by port.
+``tls``
+    whether exporters ask for a certificate of our CA.
 ``certificates``
     paths of the certificates that this node uses, by role, so that their end is watched.
 """
@@ -21,6 +23,7 @@ from typing import Any
 
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
+from pigsty.render import dns, logs
 from pigsty.render.exporters import url
 from pigsty.sql import passwords
 from pigsty.topology import Node, Topology
@@ -67,6 +70,8 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         "ip": node.ip,
         "programs": dict(platform.modules["node"]["exporters"]),
         "remote": _remote(topology, node, site, collectors),
+        "tls": bool(values["exporter_tls"])
+        and ("infra" in node.modules or any(options is not None for options in found.values())),
     }
 
 
@@ -87,7 +92,8 @@ def _idle(node: Node, platform: Platform) -> list[str]:
         return []
     exporter = platform.modules["node"]["exporters"].get("nginx")
     names = [*platform.modules["infra"]["monitoring"].values(), *([exporter] if exporter else [])]
-    return sorted(f"{name}.service" for name in names)
+    names.append(platform.modules["infra"]["grafana"]["unit"])
+    return sorted([*(f"{name}.service" for name in names), *logs.STORE, dns.UNIT])
 
 
 def programs(node: Node, platform: Platform, module: str) -> list[str]:

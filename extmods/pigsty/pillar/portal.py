@@ -4,6 +4,8 @@
     the web server.
 ``programs``
     ``path`` and ``port`` of what listens on the loopback.
+``grafana``
+    Grafana's port, None where it shall not run.
 ``machines``
     addresses of HAProxy's admin pages, by node.
 ``users``, ``trusted``, ``group``
@@ -20,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pigsty.logserver import PREFIX as LOGS
-from pigsty.pillar import logs
+from pigsty.pillar import grafana, logs
 from pigsty.pillar.monitor import NGINX_STATUS_PORT
 from pigsty.pillar.site import Site
 from pigsty.platform import Platform
@@ -53,6 +55,7 @@ def pillar(topology: Topology, node: Node, site: Site, platform: Platform) -> di
         for user, password in sorted((values["nginx_users"] or {}).items())
     }
     return {
+        "grafana": values["grafana_port"] if grafana.wanted(node) else None,
         "group": platform.modules["infra"]["nginx_group"],
         "home": str(values["repo_home"]),
         "packages": platform.packages(["nginx"]),

@@ -1,13 +1,15 @@
 """The programs that publish a node's metrics, each the package's own unit with our drop-in.
 
-They listen at the node's own address, where the infra nodes look. None has a secret in its command
+They listen at the node's own address, where the infra nodes look, and answer only to who shows a
+certificate of our CA. None has a secret in its command
 line: PgBouncer's and pgBackRest's run as the database's superuser and need no password,
 PostgreSQL's reads its own from a file that only root can read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -19,10 +21,18 @@ from pigsty.render.files import File, text
 #: Where node_exporter picks up what others write for it.
 TEXTFILES = "/var/lib/prometheus/node-exporter"
 CERTIFICATES = f"{TEXTFILES}/pigsty_certificates.prom"
+#: How many targets an infra node's Prometheus shall have.
+TARGETS = f"{TEXTFILES}/pigsty_targets.prom"
 FOLDER = "/etc/prometheus"
 UNITS = "/etc/systemd/system"
 #: What the units begin with that watch servers elsewhere.
 REMOTE = "pg_exporter_"
+#: What every exporter is told about TLS; it reads that at each connection.
+WEB = f"{FOLDER}/exporters.yml"
+#: The node's certificate for its exporters, and what they trust.
+CERTIFICATE, KEY, CA = f"{FOLDER}/node.crt", f"{FOLDER}/node.key", "/etc/pki/ca.crt"
+#: Who may read the key.
+GROUP = "prometheus"
 QUERIES = f"{FOLDER}/pg_queries.yml"
 #: For servers whose version the inventory doesn't tell.
 QUERIES_REMOTE = f"{FOLDER}/pg_queries_remote.yml"
@@ -61,7 +71,7 @@ def daemons(
             continue
         unit = f"{program}.service"
         options = spec["exporters"][name]
-        files = make(f"/usr/bin/{program}", unit, spec["ip"], options) if options else ()
+        files = make(f"/usr/bin/{program}", unit, spec, options) if options else ()
         found.append(Daemon(unit, restart=files, running=options is not None))
     found += [Daemon(unit, running=False) for unit in idle]
     if "postgres" in spec["programs"]:
@@ -87,8 +97,36 @@ def url(user: str, password: str, address: str, database: str, options: str) -> 
     return f"postgresql://{login}@{address}/{quote(database, safe='')}?{options}"
 
 
-def _node(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> tuple[File, ...]:
-    words = [f"--web.listen-address={ip}:{options['port']}", *options["options"].split()]
+def web(tls: bool) -> File:
+    """Return what exporters are told about TLS; without it, the file is not there."""
+    told = {
+        "tls_server_config": {
+            "cert_file": CERTIFICATE,
+            "key_file": KEY,
+            "client_auth_type": "RequireAndVerifyClientCert",
+            "client_ca_file": CA,
+            "min_version": "TLS12",
+        }
+    }
+    return File(WEB, text(json.dumps(told, indent=2)) if tls else None)
+
+
+def _listen(address: str, tls: bool) -> list[str]:
+    """Return the words that say where an exporter listens, and how."""
+    words = [f"--web.listen-address={address}"]
+    return [*words, f"--web.config.file={WEB}"] if tls else words
+
+
+def _reader(tls: bool) -> tuple[str, ...]:
+    """Return what lets an exporter that runs as the database's superuser read the key."""
+    return (f"SupplementaryGroups={GROUP}",) if tls else ()
+
+
+def _node(
+    program: str, unit: str, spec: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[File, ...]:
+    words = _listen(f"{spec['ip']}:{options['port']}", spec["tls"])
+    words += options["options"].split()
     words.append(f"--collector.textfile.directory={TEXTFILES}")
     if "filesystem" not in options["options"]:
         # The root of a container is an overlay, and it can be full like any other.
@@ -98,18 +136,21 @@ def _node(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> tuple
     return (drop_in(unit, "[Service]", *_LIMITS, *command(program, *words)),)
 
 
-def _postgres(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> tuple[File, ...]:
-    service, environment = _client(program, f"{ip}:{options['port']}", options, "postgres", QUERIES)
+def _postgres(
+    program: str, unit: str, spec: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[File, ...]:
+    listen = _listen(f"{spec['ip']}:{options['port']}", spec["tls"])
+    service, environment = _client(program, listen, options, "postgres", QUERIES)
     known = File(QUERIES, queries.text(options["version"]))
     return (drop_in(unit, "[Service]", *service), environment, known)
 
 
 def _client(
-    program: str, listen: str, options: Mapping[str, Any], name: str, asks: str
+    program: str, listen: Sequence[str], options: Mapping[str, Any], name: str, asks: str
 ) -> tuple[tuple[str, ...], File]:
     """Return the lines of a unit's service that watches a PostgreSQL server, and its connection."""
     words = [
-        f"--web.listen-address={listen}",
+        *listen,
         f"--web.telemetry-path={options['path']}",
         "--disable-default-metrics",
         "--disable-settings-metrics",
@@ -137,7 +178,9 @@ def _client(
     return service, File(environment, connection, mode="0600", secret=True)
 
 
-def _pgbouncer(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> tuple[File, ...]:
+def _pgbouncer(
+    program: str, unit: str, spec: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[File, ...]:
     # Its superuser comes by the socket as the system's user, without a password. One that the
     # inventory's own address holds goes another way than through the command line.
     parts = urlsplit(options["url"])
@@ -145,7 +188,7 @@ def _pgbouncer(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> 
     if parts.password:
         address = address.replace(f":{parts.password}@", "@", 1)
     words = [
-        f"--web.listen-address={ip}:{options['port']}",
+        *_listen(f"{spec['ip']}:{options['port']}", spec["tls"]),
         f"--web.telemetry-path={options['path']}",
         f"--pgBouncer.connectionString={address}",
         *options["options"].split(),
@@ -153,26 +196,31 @@ def _pgbouncer(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> 
     environment = f"{FOLDER}/pgbouncer.env"
     password = text(f"PGPASSWORD='{unquote(parts.password or '')}'")
     given = (f"EnvironmentFile={environment}",) if parts.password else ()
-    service = [*given, *_LIMITS, *command(program, *words, user=options["user"])]
+    run = command(program, *words, user=options["user"])
+    service = [*given, *_LIMITS, *_reader(spec["tls"]), *run]
     return (
         drop_in(unit, "[Service]", *service),
         File(environment, password if parts.password else None, mode="0600", secret=True),
     )
 
 
-def _pgbackrest(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> tuple[File, ...]:
+def _pgbackrest(
+    program: str, unit: str, spec: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[File, ...]:
     words = [
-        f"--web.listen-address={ip}:{options['port']}",
+        *_listen(f"{spec['ip']}:{options['port']}", spec["tls"]),
         f"--web.endpoint={options['path']}",
         *options["options"].split(),
     ]
     service = command(program, *words, user=options["user"])
-    return (drop_in(unit, "[Service]", *_LIMITS, *service),)
+    return (drop_in(unit, "[Service]", *_LIMITS, *_reader(spec["tls"]), *service),)
 
 
-def _nginx(program: str, unit: str, ip: str, options: Mapping[str, Any]) -> tuple[File, ...]:
+def _nginx(
+    program: str, unit: str, spec: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[File, ...]:
     words = [
-        f"--web.listen-address={ip}:{options['port']}",
+        *_listen(f"{spec['ip']}:{options['port']}", spec["tls"]),
         f"--web.telemetry-path={options['path']}",
         f"--nginx.scrape-uri=http://127.0.0.1:{options['status_port']}/nginx_status",
     ]
@@ -183,7 +231,8 @@ def _remote(spec: Mapping[str, Any], port: str, server: Mapping[str, Any]) -> Da
     """Return the exporter of a server that is watched without being managed: a unit of our own."""
     name = f"{REMOTE}{server['ins']}"
     program = f"/usr/bin/{spec['programs']['postgres']}"
-    service, environment = _client(program, f"{spec['ip']}:{port}", server, name, QUERIES_REMOTE)
+    listen = _listen(f"{spec['ip']}:{port}", spec["tls"])
+    service, environment = _client(program, listen, server, name, QUERIES_REMOTE)
     unit = text(
         "[Unit]",
         f"Description=Prometheus exporter for PostgreSQL ({server['ins']})",

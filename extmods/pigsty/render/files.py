@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: The first line of every whole file that is ours.
 BANNER = "# Managed by Pigsty: edit pigsty.yml, not this file."
@@ -73,6 +74,21 @@ def diff(old: str | None, new: str | None, path: str, *, secret: bool = False) -
     )
     # Two texts may differ in their last newline only, which this diff does not show.
     return "\n".join(lines) or "(end of file)"
+
+
+def summary(change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's change with a word in place of its diff: ``made``, ``removed``, or neither.
+
+    Args:
+        change: what differs about one file; ``diff`` as :func:`diff` made it.
+    """
+    text = change.get("diff")
+    if text is None:
+        return dict(change)
+    lines = text.splitlines()
+    made = "made" if lines[:1] == ["--- /dev/null"] else ""
+    gone = "removed" if lines[1:2] == ["+++ /dev/null"] else ""
+    return {**change, "diff": made or gone or "other contents"}
 
 
 def with_block(old: str, name: str, lines: Iterable[str], *, top: bool = False) -> str:

@@ -12,14 +12,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pigsty.dashboards.model import COLUMNS, Dashboard, Limits, Link, Panel, Query, Variable
-from pigsty.render.files import BANNER
+from pigsty.render.daemon import Daemon, drop_in
+from pigsty.render.files import BANNER, File, text
 
 #: Names of the data sources, for dashboards of people too.
-PROMETHEUS, META, LOGS = "pigsty-prometheus", "pigsty-meta", "pigsty-logs"
+PROMETHEUS, META = "pigsty-prometheus", "pigsty-meta"
 FOLDER = "/var/lib/grafana/pigsty"
 PROVISIONING = "/etc/grafana/provisioning"
 #: Grafana's path at the portal.
 PATH = "/ui"
+#: What Grafana is told at its start and nobody else may read.
+ENVIRONMENT = "/etc/grafana/pigsty.env"
+_META_PASSWORD = "PIGSTY_META_PASSWORD"  # noqa: S105  the variable's name
+_PROVIDER = {
+    "name": "pigsty",
+    "folder": "Pigsty",
+    "type": "file",
+    "allowUiUpdates": False,
+    "updateIntervalSeconds": 30,
+    "options": {"path": FOLDER},
+}
 #: Grafana's page is 24 wide, and a row of its grid is a little lower than ours.
 _WIDE = 24 // COLUMNS
 _SCHEMA = 39
@@ -42,55 +54,82 @@ _ABOVE = 1e-6
 _WORDS = {"up": ("down", "up"), "yes": ("no", "yes")}
 
 
-def files(pages: Iterable[Dashboard], sources: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the files that Grafana reads, none of which holds a secret, by their path.
+def daemon(spec: Mapping[str, Any]) -> Daemon:
+    """Return Grafana without its dashboards, which it sees by itself.
 
     Args:
-        pages: the dashboards.
-        sources: the data sources, see :func:`sources`.
+        spec: ``pigsty:infra:grafana`` of the pillar, see :mod:`pigsty.pillar.grafana`.
     """
+    unit = f"{spec['unit']}.service"
+    if not spec["enabled"]:
+        return Daemon(unit, running=False)
+    lines = (f'{name}="{_escaped(value)}"' for name, value in sorted(_settings(spec).items()))
+    return Daemon(
+        unit,
+        restart=(
+            drop_in(unit, "[Service]", f"EnvironmentFile={ENVIRONMENT}"),
+            File(ENVIRONMENT, text(*lines), mode="0600", secret=True),
+            File(f"{PROVISIONING}/dashboards/pigsty.yml", _yaml({"providers": [_PROVIDER]})),
+            File(f"{PROVISIONING}/datasources/pigsty.yml", _yaml({"datasources": sources(spec)})),
+        ),
+    )
+
+
+def files(pages: Iterable[Dashboard]) -> list[File]:
+    """Return the dashboards' files."""
     pages = tuple(pages)
     titles = {page.uid: page.title for page in pages}
-    found = {f"{FOLDER}/{page.uid}.json": _json(dashboard(page, titles)) for page in pages}
-    provider = {
-        "name": "pigsty",
-        "folder": "Pigsty",
-        "type": "file",
-        "allowUiUpdates": False,
-        "updateIntervalSeconds": 30,
-        "options": {"path": FOLDER},
+    return [File(f"{FOLDER}/{page.uid}.json", _json(dashboard(page, titles))) for page in pages]
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return Grafana's settings as variables of its environment."""
+    found = {
+        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_ANALYTICS_REPORTING_ENABLED": "false",
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": f"{FOLDER}/overview.json",
+        "GF_SECURITY_ADMIN_PASSWORD": spec["password"],
+        "GF_SECURITY_ADMIN_USER": spec["user"],
+        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
+        "GF_SERVER_HTTP_PORT": str(spec["port"]),
+        "GF_SERVER_ROOT_URL": f"{spec['url']}{PATH}/",
+        "GF_SERVER_SERVE_FROM_SUB_PATH": "true",
+        "GF_USERS_DEFAULT_LANGUAGE": spec["language"],
+        "GF_AUTH_PROXY_ENABLED": "true" if spec["auth_proxy"] else "false",
     }
-    found[f"{PROVISIONING}/dashboards/pigsty.yml"] = _yaml(
-        {"apiVersion": 1, "providers": [provider]}
-    )
-    found[f"{PROVISIONING}/datasources/pigsty.yml"] = _yaml(
-        {"apiVersion": 1, "datasources": list(sources)}
-    )
+    if spec["database"]:
+        found["GF_DATABASE_URL"] = spec["database"]
+    if spec["meta"] is not None:
+        found[_META_PASSWORD] = spec["meta"]["password"]
     return found
 
 
-def sources(
-    prometheus: str, interval: str, meta: Mapping[str, Any] | None, loki: str = ""
-) -> list[dict[str, Any]]:
+def _escaped(value: str) -> str:
+    """Return a value between double quotes as systemd reads it."""
+    for letter in '\\"$`':
+        value = value.replace(letter, f"\\{letter}")
+    return value
+
+
+def sources(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return Grafana's data sources.
 
     Args:
-        prometheus: Prometheus's address.
-        interval: how often it looks at its targets.
-        meta: ``host``, ``port``, ``database`` and ``user`` of the meta database, where there is
-            one. Its password is taken from the environment, as ``PIGSTY_META_PASSWORD``.
-        loki: Loki's address, where it runs.
+        spec: ``prometheus`` (its address), ``interval`` (how often it looks at its targets), and
+            ``meta``: ``host``, ``port``, ``database`` and ``user`` of the meta database, None where
+            there is none. Its password comes from the environment.
     """
+    meta = spec["meta"]
     found: list[dict[str, Any]] = [
         {
             "name": "Prometheus",
             "uid": PROMETHEUS,
             "type": "prometheus",
             "access": "proxy",
-            "url": prometheus,
+            "url": spec["prometheus"],
             "isDefault": True,
             "editable": False,
-            "jsonData": {"timeInterval": interval, "httpMethod": "POST"},
+            "jsonData": {"timeInterval": spec["interval"], "httpMethod": "POST"},
         }
     ]
     if meta is not None:
@@ -103,18 +142,7 @@ def sources(
                 "user": meta["user"],
                 "editable": False,
                 "jsonData": {"database": meta["database"], "sslmode": "require"},
-                "secureJsonData": {"password": "$PIGSTY_META_PASSWORD"},
-            }
-        )
-    if loki:
-        found.append(
-            {
-                "name": "Logs",
-                "uid": LOGS,
-                "type": "loki",
-                "access": "proxy",
-                "url": loki,
-                "editable": False,
+                "secureJsonData": {"password": f"${_META_PASSWORD}"},
             }
         )
     return found
@@ -386,6 +414,6 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
-def _yaml(value: Any) -> str:
-    """Return a file of YAML; JSON is YAML that nothing can be misread in."""
-    return f"{BANNER}\n{json.dumps(value, indent=2)}\n"
+def _yaml(value: Mapping[str, Any]) -> str:
+    """Return a provisioning file; JSON is YAML that nothing can be misread in."""
+    return f"{BANNER}\n{json.dumps({'apiVersion': 1, **value}, indent=2)}\n"

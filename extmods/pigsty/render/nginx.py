@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pigsty.render.files import BANNER, File, text
+from pigsty.render.grafana import PATH as GRAFANA
 from pigsty.render.portal import FOLDER as PAGES
 
 #: The infra node's own certificate, which is also its ticket to etcd and Patroni.
@@ -55,9 +56,9 @@ def config(site: Mapping[str, Any]) -> str:
     Args:
         site: ``home``, ``port``, ``ssl_port``, ``sslmode`` (``disable``, ``enable``, or
             ``enforce``, which sends plain HTTP to HTTPS); ``programs`` (``path`` and ``port``),
-            ``machines`` (addresses of admin pages by node), ``users``, ``trusted`` (addresses that
-            need no password), ``sites`` (web services under names of their own) and
-            ``status_port``.
+            ``grafana`` (its port), ``machines`` (addresses of admin pages by node), ``users``,
+            ``trusted`` (addresses that need no password), ``sites`` (web services under names of
+            their own) and ``status_port``.
     """
     mode = site["sslmode"]
     servers = [_status(site)]
@@ -94,6 +95,10 @@ def _programs(site: Mapping[str, Any]) -> list[str]:
         lines += _location(
             f"{program['path']}/", f"http://127.0.0.1:{program['port']}", _guard(site)
         )
+    if site["grafana"]:
+        # It asks for its own password, too.
+        target = f"http://127.0.0.1:{site['grafana']}"
+        lines += _location(f"{GRAFANA}/", target, [], websocket=True)
     for name, address in sorted(site["machines"].items()):
         # It asks for its own password.
         lines += _location(f"/haproxy/{name}/", f"http://{address}/", [])

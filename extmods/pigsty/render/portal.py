@@ -14,6 +14,7 @@ from typing import Any
 from pigsty.dashboards.common import GROUPS
 from pigsty.dashboards.model import Column, Dashboard, Key, Limits, Link, Panel, Variable
 from pigsty.logserver import PREFIX as LOGS
+from pigsty.render.grafana import PATH as GRAFANA
 
 #: The portal's files below the web server's folder, and their address.
 FOLDER = "portal"
@@ -34,20 +35,23 @@ def files(pages: Iterable[Dashboard], site: Mapping[str, Any]) -> dict[str, str]
     return found
 
 
-def site(infra: Mapping[str, Any]) -> dict[str, Any]:
+def site(infra: Mapping[str, Any], *, grafana: bool = False) -> dict[str, Any]:
     """Return what an infra node has beside the dashboards, for the home page.
 
     Args:
         infra: ``pigsty:infra`` of its pillar.
+        grafana: whether Grafana is installed there.
 
     Returns:
-        ``name``, ``programs`` (paths of what is behind the portal), ``machines`` (names of
-        HAProxy's admin pages), ``sites`` (services under names of their own), ``repository`` (its
-        path, empty for none), ``logs`` (whether there is a page that searches them).
+        ``name``, ``grafana`` (its path, empty without it), ``programs`` (paths of what is behind
+        the portal), ``machines`` (names of HAProxy's admin pages), ``sites`` (services under names
+        of their own), ``repository`` (its path, empty for none), ``logs`` (whether there is a page
+        that searches them).
     """
     nginx = infra["nginx"]
     secure = nginx["sslmode"] != "disable"
     return {
+        "grafana": f"{GRAFANA}/" if grafana else "",
         "name": infra["name"],
         "programs": [
             {"path": f"{program['path']}/"}

@@ -162,6 +162,9 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         "job_name": job,
         "file_sd_configs": [{"files": [f"{folder}/{job}/*.yml"], "refresh_interval": spec["look"]}],
     }
+    if job != "ping":
+        # Where it is plain HTTP, and where no certificate is asked for, it isn't shown.
+        found["tls_config"] = {"ca_file": CA, "cert_file": CERTIFICATE, "key_file": KEY}
     if job == "ping":
         found |= {
             "metrics_path": f"{PORTAL['blackbox']}/probe",
@@ -176,12 +179,7 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
             ],
         }
     elif job in ("etcd", "patroni"):
-        found |= {
-            "scheme": "https",
-            "tls_config": {"ca_file": CA, "cert_file": CERTIFICATE, "key_file": KEY},
-        }
-    elif job == "infra":
-        found["tls_config"] = {"ca_file": CA}
+        found["scheme"] = "https"
     elif job == "salt":
         found |= {
             # The one machine whose word about others is taken.

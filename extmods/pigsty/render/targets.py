@@ -164,7 +164,8 @@ def infra_targets(infra: InfraNode, own: bool) -> list[Target]:
         )
     if values["nginx_enabled"] and values["nginx_exporter_enabled"]:
         address = f"{infra.ip}:{values['nginx_exporter_port']}"
-        found.append(Target("nginx", "nginx", f"nginx-{infra.seq}", infra.ip, (address,)))
+        ins, scheme = f"nginx-{infra.seq}", _scheme(infra.node)
+        found.append(Target("nginx", "nginx", ins, infra.ip, (address,), scheme))
     return found
 
 
@@ -173,8 +174,13 @@ def watched(infra: InfraNode) -> Iterator[Target]:
     for port, spec in sorted((infra.node.vars["pg_exporters"] or {}).items()):
         cls = str(spec["pg_cluster"])
         ins = f"{cls}-{spec['pg_seq']}"
-        server = {"target": f"{spec['pg_host']}:{spec.get('pg_port', 5432)}"}
-        yield Target("postgres", cls, ins, str(spec["pg_host"]), (f"{infra.ip}:{port}",), server)
+        more = {"target": f"{spec['pg_host']}:{spec.get('pg_port', 5432)}", **_scheme(infra.node)}
+        yield Target("postgres", cls, ins, str(spec["pg_host"]), (f"{infra.ip}:{port}",), more)
+
+
+def _scheme(node: Node) -> dict[str, str]:
+    """Return the label that says how a node's exporters are asked."""
+    return {"__scheme__": "https"} if node.vars["exporter_tls"] else {}
 
 
 def _node(node: Node) -> list[Target]:
@@ -183,7 +189,7 @@ def _node(node: Node) -> list[Target]:
     found = []
     if values["node_exporter_enabled"]:
         address = f"{node.ip}:{values['node_exporter_port']}"
-        found.append(Target("node", node.cluster, name, node.ip, (address,)))
+        found.append(Target("node", node.cluster, name, node.ip, (address,), _scheme(node)))
     if values["haproxy_enabled"]:
         address = f"{node.ip}:{values['haproxy_exporter_port']}"
         found.append(Target("haproxy", node.cluster, name, node.ip, (address,)))
@@ -195,7 +201,8 @@ def _master(topology: Topology) -> Iterator[tuple[str, list[Target]]]:
     node = topology.nodes.get(topology.admin_ip)
     if node is not None and node.vars["node_exporter_enabled"]:
         address = f"{node.ip}:{node.vars['node_exporter_port']}"
-        target = Target("salt", node.cluster, node.name or node.ip, node.ip, (address,))
+        name = node.name or node.ip
+        target = Target("salt", node.cluster, name, node.ip, (address,), _scheme(node))
         yield f"salt/{node.ip}.yml", [target]
 
 
@@ -233,9 +240,13 @@ def _pgsql(member: PgInstance) -> tuple[list[Target], list[Target]]:
         ports += patroni
         patroni = []
 
+    scheme = _scheme(member.node)
+
     def made(found: list[tuple[str, Any]]) -> list[Target]:
         return [
-            Target(name, member.cluster, member.name, ip, (f"{ip}:{port}",)) for name, port in found
-        ]
+            Target(name, member.cluster, member.name, ip, (f"{ip}:{port}",),
+                   {} if name == "patroni" else scheme)
+            for name, port in found
+        ]  # fmt: skip
 
     return made(ports), made(patroni)

@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     automatic.places,
     automatic.modules,
     modules.not_built,
-    modules.infra_parts,
+    modules.grafana,
     modules.docker,
     modules.kernels,
     modules.clustered,

@@ -13,10 +13,6 @@ from pigsty.topology import Node
 
 #: Module -> the variable that names its clusters, and the one that numbers its members.
 CLUSTERED = {"minio": ("minio_cluster", "minio_seq"), "redis": ("redis_cluster", "redis_node")}
-#: Parts of infra nodes that are not yet built, by the parameter that asks for them.
-INFRA_PARTS = {
-    "grafana_enabled": "dashboards",
-}
 HOSTS_SHOWN = 30
 
 
@@ -32,17 +28,17 @@ def not_built(ctx: Context) -> Iterator[Finding]:
             yield ctx.warning(ctx.place(nodes[0], name), text, hint)
 
 
-def infra_parts(ctx: Context) -> Iterator[Finding]:
-    """Warn of what infra nodes ask for and don't get yet."""
-    members = [ctx.topology.nodes[ip] for ip in ctx.topology.groups.get("infra", ())]
-    wanted = [
-        what for name, what in INFRA_PARTS.items() if any(ctx.flag(node, name) for node in members)
-    ]
-    if wanted:
-        parts = ", ".join(wanted)
-        text = f"parts of the module infra are not yet built: {_hosts(members)} won't get {parts}"
-        hint = "metrics, alerts, the portal, the package repository and the CA are there"
-        yield ctx.warning(ctx.group("infra"), text, hint)
+def grafana(ctx: Context) -> Iterator[Finding]:
+    """Warn who asks for Grafana that it needs a package source which isn't the distribution's."""
+    infra = ctx.topology.groups.get("infra", ())
+    for use in ctx.uses:
+        if use.name != "grafana_enabled" or use.variable.value is not True:
+            continue
+        nodes = [ctx.topology.nodes[ip] for ip in use.hosts if ip in infra]
+        if nodes:
+            text = f"Grafana comes to {_hosts(nodes)} only where a package source has it"
+            hint = "elsewhere the portal's own pages show its dashboards"
+            yield ctx.warning(use.place, text, hint)
 
 
 def docker(ctx: Context) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ BOMB = "\n".join([*BOMB[1:], BOMB[0], ""]).encode()
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """An inventory with an error and warnings."""
+    """An inventory with an error and a warning."""
     file = tmp_path / "bad.yml"
     file.write_text(BAD, "utf-8")
     return file
@@ -45,7 +45,7 @@ def test_errors_come_first_with_line_path_message_and_hint(
     assert first.startswith(f"ERROR {bad}:4 all.vars.pg_port: pg_port: expected a port")
     assert " → " in first
     assert f"WARNING {bad}:5 all.vars.pg_prot: unknown parameter pg_prot" in out
-    assert f"{bad}: 1 error, 2 warnings" in err
+    assert f"{bad}: 1 error, 1 warning" in err
 
 
 def test_json_is_a_list_of_findings(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:

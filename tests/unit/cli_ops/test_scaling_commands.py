@@ -144,6 +144,19 @@ def test_services_forget_a_member_before_it_is_stopped(
     assert "30 minutes more" in err and f"pigsty node rm {THREE}" in err
 
 
+def test_where_another_member_is_to_live_its_exporters_come_with_it(
+    master: Any, world: World
+) -> None:
+    _two()
+    file: Path = inventories.PLACES[0]
+    document = yaml.safe_load(file.read_text("utf-8"))
+    hosts = {THREE: {"pg_seq": 1, "pg_role": "primary", "pg_upstream": ONE}}
+    document["all"]["children"]["pg-dr"] = {"hosts": hosts, "vars": {"pg_cluster": "pg-dr"}}
+    file.write_text(yaml.safe_dump(document), "utf-8")
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes"]) == exitcodes.OK
+    assert _states(master)[-1] == ((THREE,), "node")
+
+
 def test_a_whole_cluster_goes_with_its_keys_and_its_user(master: Any, world: World) -> None:
     _edit()
     assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.OK

@@ -101,6 +101,15 @@ def test_members_that_come_or_leave_concern_their_peers_and_the_infra_nodes(
     assert again.stages == ()
 
 
+def test_a_member_that_is_declared_and_not_made_yet_is_left_alone(declared: Topology) -> None:
+    found = truth(declared)
+    pairs = [(f"/pg/pg-test/members/pg-test-{n}", '{"state": "running"}') for n in (2, 3)]
+    found = replace(found, views=views.read("/pg", [("/pg/pg-test/leader", "pg-test-2"), *pairs]))
+    for kind in ("pgsql.member", "pgsql.leader"):
+        (stage,) = react.decide(kind, "pg-test", found, None).stages
+        assert FIRST not in {host for step in stage for host in step.hosts}
+
+
 def test_a_member_that_runs_again_learns_its_role_and_nobody_else_is_bothered(
     declared: Topology,
 ) -> None:

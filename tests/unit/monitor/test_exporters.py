@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from pigsty.render import exporters, queries
+from pigsty.render import exporters, queries, targets
 from pigsty.render.daemon import command
 
 
@@ -130,4 +130,51 @@ def test_only_where_no_infra_node_is_its_programs_stop(deployment, compiled):
     made = deployment()
     idle = {ip: compiled(made, ip)["node"]["monitor"]["idle"] for ip in ("10.1.1.1", "10.1.1.2")}
     assert idle["10.1.1.1"] == []
-    assert {"prometheus.service", "prometheus-nginx-exporter.service"} <= set(idle["10.1.1.2"])
+    assert {
+        "prometheus.service",
+        "prometheus-nginx-exporter.service",
+        "grafana-server.service",
+    } <= set(idle["10.1.1.2"])
+
+
+def test_exporters_answer_only_to_who_shows_a_certificate_of_ours(deployment, compiled):
+    monitor = compiled(deployment(), "10.1.1.2")["node"]["monitor"]
+    assert monitor["tls"]
+    for daemon in exporters.daemons(monitor):
+        assert f"--web.config.file={exporters.WEB}" in daemon.restart[0].contents
+    told = exporters.web(True).contents
+    assert '"client_auth_type": "RequireAndVerifyClientCert"' in told
+    assert exporters.KEY in told
+    # PgBouncer's and pgBackRest's run as the database's superuser, who isn't the key's owner.
+    readers = [d.unit for d in exporters.daemons(monitor)
+               if "SupplementaryGroups=prometheus" in d.restart[0].contents]  # fmt: skip
+    assert len(readers) == 2
+
+
+def test_plain_http_where_the_inventory_wants_it(deployment, compiled):
+    made = deployment(exporter_tls="false")
+    monitor = compiled(made, "10.1.1.2")["node"]["monitor"]
+    assert not monitor["tls"]
+    assert all("web.config" not in d.restart[0].contents for d in exporters.daemons(monitor))
+    assert exporters.web(False).contents is None
+    assert "__scheme__" not in "".join(targets.files(made).values())
+
+
+def test_a_node_without_exporters_needs_no_certificate_for_them(deployment, compiled):
+    programs = ("node", "pg", "pgbouncer", "pgbackrest")
+    off = {f"{name}_exporter_enabled": "false" for name in programs}
+    made = deployment(**off)
+    assert not compiled(made, "10.1.1.2")["node"]["monitor"]["tls"]
+    assert compiled(made, "10.1.1.1")["node"]["monitor"]["tls"], "it watches a server elsewhere"
+
+
+def test_haproxy_and_patroni_are_asked_as_ever(deployment):
+    blocks = yaml.safe_load(targets.files(deployment())["node/10.1.1.2.yml"])
+    schemes = {b["labels"]["component"]: b["labels"].get("__scheme__") for b in blocks}
+    assert schemes == {"node": "https", "haproxy": None}
+    plain = yaml.safe_load(
+        targets.files(deployment(patroni_ssl_enabled="false"))["pgsql/pg-a-1.yml"]
+    )
+    assert {b["labels"]["component"] for b in plain if "__scheme__" not in b["labels"]} == {
+        "patroni"
+    }

@@ -7,8 +7,9 @@ import json
 import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from pigsty import inventory, topology
 from pigsty.dashboards import PAGES
-from pigsty.render import grafana
+from pigsty.render import grafana, nginx
 from pigsty.render.files import BANNER
 
 TITLES = {page.uid: page.title for page in PAGES}
@@ -119,17 +120,141 @@ def test_a_choice_of_all_is_everything():
     assert not cls["includeAll"]
 
 
-def test_files_name_sources_and_hold_no_secret():
+def test_sources_hold_no_secret():
     meta = {"host": "10.1.1.1", "port": 5432, "database": "meta", "user": "dbuser_view"}
-    sources = grafana.sources("http://127.0.0.1:9090/prometheus", "10s", meta, "http://l:3100")
-    files = grafana.files(PAGES, sources)
-    assert {f"{grafana.FOLDER}/{page.uid}.json" for page in PAGES} < set(files)
-    text = files[f"{grafana.PROVISIONING}/datasources/pigsty.yml"]
-    read = json.loads(text.removeprefix(BANNER))["datasources"]
-    assert [source["uid"] for source in read] == [grafana.PROMETHEUS, grafana.META, grafana.LOGS]
+    spec = {"prometheus": "http://127.0.0.1:9090/prometheus", "interval": "10s", "meta": meta}
+    read = grafana.sources(spec)
+    assert [source["uid"] for source in read] == [grafana.PROMETHEUS, grafana.META]
     assert read[1]["secureJsonData"] == {"password": "$PIGSTY_META_PASSWORD"}
+    alone = grafana.sources({**spec, "meta": None})
+    assert [source["uid"] for source in alone] == [grafana.PROMETHEUS]
+
+
+def spec(compiled, made, ip="10.1.1.1"):
+    return compiled(made, ip)["infra"]["grafana"]
+
+
+def by_path(daemon):
+    return {file.path: file for file in daemon.files}
+
+
+def test_grafana_is_told_its_secrets_in_a_file_that_root_alone_reads(deployment, compiled):
+    found = spec(compiled, deployment(grafana_admin_password="'a b$\"c'"))
+    daemon = grafana.daemon(found)
+    assert (daemon.unit, daemon.running) == ("grafana-server.service", True)
+    files = by_path(daemon)
+    secret = files.pop(grafana.ENVIRONMENT)
+    assert (secret.mode, secret.secret) == ("0600", True)
+    assert 'GF_SECURITY_ADMIN_PASSWORD="a b\\$\\"c"' in secret.contents
+    assert 'GF_SERVER_HTTP_ADDR="127.0.0.1"' in secret.contents
+    assert 'GF_SERVER_ROOT_URL="https://i.pigsty/ui/"' in secret.contents
+    assert not any("a b" in file.contents for file in files.values())
     (provider,) = json.loads(
-        files[f"{grafana.PROVISIONING}/dashboards/pigsty.yml"].removeprefix(BANNER)
+        files[f"{grafana.PROVISIONING}/dashboards/pigsty.yml"].contents.removeprefix(BANNER)
     )["providers"]
     assert provider["options"]["path"] == grafana.FOLDER
-    assert [s["uid"] for s in grafana.sources("http://p", "10s", None)] == [grafana.PROMETHEUS]
+    assert {file.path for file in grafana.files(PAGES)} == {
+        f"{grafana.FOLDER}/{page.uid}.json" for page in PAGES
+    }
+
+
+def test_an_open_password_is_the_same_at_every_look(deployment, compiled):
+    first, second = (spec(compiled, deployment())["password"] for _ in range(2))
+    assert first == second
+    assert len(first) == 24
+
+
+def test_what_is_off_has_no_secret_and_no_path(deployment, compiled):
+    made = deployment(grafana_enabled="false", grafana_admin_password="x")
+    assert spec(compiled, made) == {
+        "enabled": False, "package": "grafana", "unit": "grafana-server",
+    }  # fmt: skip
+    assert not grafana.daemon(spec(compiled, made)).running
+    assert "location /ui/" not in nginx.config(compiled(made, "10.1.1.1")["infra"]["nginx"])
+
+
+def test_the_meta_database_is_a_source_where_its_reader_has_a_password(compiled, tmp_path):
+    def made(user, **variables):
+        lines = "".join(f"    {key}: {value}\n" for key, value in variables.items())
+        file = tmp_path / "pigsty.yml"
+        file.write_text(
+            f"all:\n  vars:\n    admin_ip: 10.1.1.1\n{lines}  children:\n"
+            "    infra: { hosts: { 10.1.1.1: { infra_seq: 1 } } }\n"
+            "    etcd: { hosts: { 10.1.1.1: { etcd_seq: 1 } }, vars: { etcd_cluster: etcd } }\n"
+            "    pg-meta: { hosts: { 10.1.1.1: { pg_seq: 1, pg_role: primary } },\n"
+            f"      vars: {{ pg_cluster: pg-meta, pg_users: [{user}],\n"
+            "      pg_databases: [{ name: meta }] } }\n"
+        )
+        return spec(compiled, topology.build(inventory.load(file)))["meta"]
+
+    assert made("{ name: dbuser_view, password: p }") == {
+        "host": "10.1.1.1", "port": 5432, "database": "meta",
+        "user": "dbuser_view", "password": "p",
+    }  # fmt: skip
+    own = made("{ name: dbuser_view }", grafana_view_password="q")
+    assert own["password"] == "q"
+    assert made("{ name: dbuser_view }") is None
+    assert made("{ name: other, password: p }") is None
+
+
+def test_grafana_asks_for_its_own_password(deployment, compiled):
+    found = compiled(deployment(nginx_users="{ ann: secret }"), "10.1.1.1")["infra"]["nginx"]
+    block = nginx.config(found).split("location /ui/ {")[1].split("\n    }")[0]
+    assert "proxy_pass http://127.0.0.1:3000;" in block
+    assert "auth_basic" not in block
+    assert 'proxy_set_header Connection "upgrade";' in block
+
+
+class Node:
+    """A node whose package sources and units are made up."""
+
+    def __init__(self, minion, infra):
+        self.minion, self.installed, self.offered, self.done = minion, "", "11.1", False
+        minion.pillar["pigsty"] = {"infra": infra}
+        minion.salt |= {
+            "pkg.version": lambda _name: self.installed,
+            "pkg.latest_version": self.latest,
+            "pkg.install": self.install,
+            "pigsty_daemon.plan": lambda daemons, files: (
+                {} if self.done else {daemon.unit: {"active": {}} for daemon in daemons}
+            ),
+            "pigsty_daemon.enact": self.enact,
+        }
+
+    def latest(self, name, refresh):
+        """Answer as Salt 3008 does, and not look around for it."""
+        assert refresh is False
+        return {name: "" if self.installed else self.offered}
+
+    def install(self, name, **options):
+        assert options == {"install_recommends": False, "refresh": False}
+        self.installed = self.offered
+
+    def enact(self, daemons, files, changes):
+        self.done = True
+
+    def run(self, test=False):
+        self.minion.opts["test"] = test
+        return self.minion.load("_states", "pigsty_grafana").managed("infra-grafana")
+
+
+@pytest.fixture
+def node(minion, compiled, deployment):
+    return Node(minion, compiled(deployment(), "10.1.1.1")["infra"])
+
+
+def test_grafana_is_installed_where_a_source_has_it_and_then_left_alone(node):
+    tried = node.run(test=True)
+    assert (tried["result"], node.installed) == (None, "")
+    done = node.run()
+    assert done["result"] is True
+    assert done["changes"] == tried["changes"]
+    assert done["changes"]["grafana"] == {"old": "", "new": "installed"}
+    assert node.run()["changes"] == {}
+
+
+def test_without_its_package_nothing_is_done_and_said_so(node):
+    node.offered = ""
+    done = node.run()
+    assert (done["result"], done["changes"]) == (True, {})
+    assert "no source has the package grafana" in done["comment"]

@@ -144,6 +144,7 @@ class Portal:
         minion.salt["cp.cache_dir"] = lambda _url: [
             str(path) for path in sorted(self.source.rglob("*")) if path.is_file()
         ]
+        minion.salt["pkg.version"] = lambda _name: ""
         module = minion.load("_modules", "pigsty_portal")
         minion.salt |= {f"pigsty_portal.{n}": getattr(module, n) for n in ("sources", "stale")}
 

@@ -131,3 +131,24 @@ def test_each_infra_node_is_a_row(watched, capsys):
     first, second = json.loads(capsys.readouterr().out)
     assert first["state"] == "Prometheus of 10.1.1.1: refused"
     assert (second["state"], second["alerts"], second["series"]) == ("up", 1, 17)
+
+
+def test_the_programs_of_an_infra_node_are_told_one_by_one():
+    def target(component, health, ip="10.1.1.1", job="infra"):
+        return {"labels": {"job": job, "component": component, "ip": ip}, "health": health}
+
+    live = [
+        target("prometheus", "up"),
+        target("alertmanager", "down"),
+        target("prometheus", "down", ip="10.1.1.4"),
+        target("node", "up", job="node"),
+    ]
+    found = watching.components(live, "10.1.1.1")
+    assert found == {"alertmanager": "down", "prometheus": "up"}
+
+
+def test_an_alert_says_where_it_is_for_programs_too():
+    labels = {"alertname": "A", "level": "1", "ip": "10.1.1.2", "category": "node"}
+    live = [{"labels": labels, "annotations": {}, "state": "firing", "activeAt": "2026"}]
+    (row,) = watching.alerts(live)
+    assert (row.to_dict()["ip"], row.to_dict()["category"]) == ("10.1.1.2", "node")

@@ -25,6 +25,7 @@ def spec(**changed: Any) -> dict[str, Any]:
         "ip": "10.10.10.11",
         "programs": {"node": "prometheus-node-exporter"},
         "remote": {},
+        "tls": False,
     }
     return {**found, **changed}
 
@@ -179,6 +180,12 @@ def test_what_watched_stops_where_the_node_is_no_infra_node_any_more(machine, st
         assert changes[name]["active"] == {"old": "active", "new": "inactive"}
         assert changes[name]["enabled"] == {"old": "enabled", "new": "disabled"}
     assert "prometheus-alertmanager.service" not in changes
+
+
+def test_its_targets_are_not_missed(machine, state, was_infra):
+    machine.files.texts[exporters.TARGETS] = BANNER
+    assert exporters.TARGETS in machine.converges(state.exporters_managed)
+    assert machine.files.texts.get(exporters.TARGETS) is None
 
 
 def test_a_prometheus_of_somebody_else_goes_on(machine, state, was_infra):

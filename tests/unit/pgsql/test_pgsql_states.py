@@ -23,6 +23,7 @@ class Server:
     def __init__(self, member):
         self.member = member
         self.running = False
+        self.prepared = True
         self.refuses = []
         self.loaded = None
 
@@ -41,6 +42,7 @@ def server(member):
     member.salt |= {
         "pigsty_hba.file": member.load("_modules", "pigsty_hba").file,
         "pigsty_hba.stale": found.stale,
+        "pigsty_hba.prepared": lambda path: found.prepared,
         "pigsty_hba.errors": lambda: found.refuses,
         "pigsty_hba.reload": found.reload,
     }
@@ -244,6 +246,13 @@ def test_no_secret_of_patronis_file_is_shown(member, patroni):
 def test_hba_is_there_before_the_first_start(member, server, hba):
     assert set(thrice(member, hba, HBA)) == {HBA}
     assert "replicator" in member.texts[HBA]
+
+
+def test_hba_is_not_written_where_no_member_was_made_yet(member, server, hba):
+    server.prepared = False
+    result = hba(HBA)
+    assert result["result"] is False and "pigsty pgsql add" in result["comment"]
+    assert HBA not in member.texts
 
 
 def test_hba_is_loaded_by_a_running_server(member, server, hba):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -120,22 +119,6 @@ def test_an_answer_of_the_minion() -> None:
     assert drift.parse(FIRST, {"states": [], "error": ""}).status == "ok"
 
 
-def test_the_metrics_get_time_and_number_of_each_host(tmp_path: Path) -> None:
-    path = tmp_path / "lib" / "drift.json"
-    found = {
-        SECOND: Reading(1e9, (("pgsql-hba", "pgsql.hba"),)),
-        FIRST: Reading(1e9),
-        THIRD: Reading(1e9, (), "its minion didn't answer"),
-    }
-    drift.publish(found, path)
-    assert json.loads(path.read_text()) == {
-        FIRST: {"time": "2001-09-09T01:46:40+00:00", "states": 0},
-        SECOND: {"time": "2001-09-09T01:46:40+00:00", "states": 1},
-    }
-    assert [one.name for one in path.parent.iterdir()] == ["drift.json"]
-    drift.publish(found, tmp_path)  # a folder: it can't be written, and that is no failure
-
-
 # -- the reaction --------------------------------------------------------------------------------
 
 
@@ -148,7 +131,6 @@ class World:
         self.ran: list[Step] = []
         self.noted: list[Mapping[str, tuple[str, ...]]] = []
         self.told: list[tuple[str, str, Mapping[str, Any]]] = []
-        self.published: dict[str, Reading] = {}
 
     def truth(self, kind: str, subject: str) -> Truth:
         basis = edited(lambda d: d["all"]["vars"].update(pigsty_self_heal=self.heal.split()))
@@ -167,9 +149,6 @@ class World:
 
     def tell(self, kind: str, host: str, data: Mapping[str, Any]) -> None:
         self.told.append((kind, host, data))
-
-    def publish(self, found: Mapping[str, Reading]) -> None:
-        self.published = dict(found)
 
     def clock(self) -> float:
         return self.time
@@ -230,7 +209,6 @@ def test_what_may_heal_itself_is_applied_and_the_rest_stays_told(
     done = look(journal, at_work)
     assert world.ran[1:] == [Step((FIRST,), ("node", "node.monitor"))]
     assert "; applied node node.monitor" in done.outcome
-    assert world.published == drift.readings(journal), "the metrics know what is left"
     assert drift.readings(journal)[FIRST].states == (("pgsql-hba", "pgsql.hba"),)
 
 

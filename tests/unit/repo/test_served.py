@@ -7,6 +7,7 @@ import pytest
 from pigsty.render import nginx
 
 SITE = {
+    "grafana": None,
     "group": "www-data",
     "home": "/www",
     "machines": {},

@@ -41,6 +41,13 @@ def test_a_new_cluster_begins_with_its_declared_primary(deployment):
         scaling.growth(deployment(), "pg-test", NOTHING, ("pg-test-2",))
 
 
+def test_a_new_cluster_that_copies_another_says_so(deployment):
+    found = scaling.growth(
+        deployment(hosts={ONE: {"pg_upstream": "10.1.1.10"}}), "pg-test", NOTHING, ()
+    )
+    assert found.sentences[0].endswith("makes the cluster, a copy of pg-meta that follows it")
+
+
 def test_a_cascade_and_a_member_aside_are_said(deployment):
     hosts = {THREE: {"pg_role": "offline", "pg_upstream": TWO}}
     found = scaling.growth(deployment(hosts=hosts), "pg-test", TWO_LIVE, ())

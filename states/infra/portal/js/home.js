@@ -108,6 +108,7 @@ function ways(site) {
   return el("ul", { class: "ways" },
     row(to("overview"), "Dashboards", "From the deployment down to a table"),
     site.logs ? row("/portal/logs.html", "Logs", "Search what programs wrote") : null,
+    site.grafana ? row(site.grafana, "Grafana", "The same dashboards, and your own") : null,
     site.programs.map(({ path }) => row(path, ...(PROGRAMS[path] ?? [path, ""]))),
     site.repository ? row(site.repository, "Packages", "The deployment's own repository") : null,
     site.sites.map(({ address: target }) => row(target, target, "")),
