@@ -144,7 +144,9 @@ class Actor:
         arguments = [] if step.sls == HIGHSTATE else [",".join(step.sls)]
         begin = time.monotonic()
         try:
-            with salt.client.LocalClient(mopts=dict(__opts__)) as client:
+            # A machine that installs packages may be slow to say that it is still at work.
+            options = {**__opts__, "gather_job_timeout": int(DEADLINES["apply.silence"])}
+            with salt.client.LocalClient(mopts=options) as client:
                 answers = client.cmd(list(step.hosts), "state.apply", arguments, tgt_type="list")
         except salt.exceptions.SaltException as error:
             raise ClientError(f"the Salt master: {error}") from error

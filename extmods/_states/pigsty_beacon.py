@@ -14,30 +14,32 @@ def __virtual__() -> str:
     return __virtualname__
 
 
-def present(name: str, beacon: str, interval: int) -> dict[str, Any]:
+def present(name: str, source: str, interval: int) -> dict[str, Any]:
     """Have the minion look through a beacon from time to time.
 
     Args:
         name: the state's name.
-        beacon: the beacon's.
+        source: the beacon. (`beacon` is a word of Salt's own in a state.)
         interval: seconds between two looks.
     """
     ret: dict[str, Any] = {"name": name, "changes": {}, "result": True}
     wanted = [{"interval": interval}]
     try:
-        found = _configured(beacon)
+        found = _configured(source)
         if found == wanted:
-            return {**ret, "comment": f"{beacon} looks every {interval} s"}
-        ret["changes"] = {beacon: {"old": found, "new": wanted}}
+            return {**ret, "comment": f"{source} looks every {interval} s"}
+        ret["changes"] = {source: {"old": found, "new": wanted}}
         if __opts__["test"]:
-            return {**ret, "result": None, "comment": f"{beacon} would look every {interval} s"}
-        _do("add" if found is None else "modify", beacon, wanted)
+            return {**ret, "result": None, "comment": f"{source} would look every {interval} s"}
+        # Its file may have come with this run's modules: the daemon looks for new ones when told.
+        __salt__["saltutil.refresh_beacons"]()
+        _do("add" if found is None else "modify", source, wanted)
         _do("save")
-        if _configured(beacon) != wanted:
-            raise CommandExecutionError(f"the minion doesn't take the beacon {beacon}")
+        if _configured(source) != wanted:
+            raise CommandExecutionError(f"the minion doesn't take the beacon {source}")
     except CommandExecutionError as error:
         return {**ret, "changes": {}, "result": False, "comment": str(error)}
-    return {**ret, "comment": f"{beacon} looks every {interval} s"}
+    return {**ret, "comment": f"{source} looks every {interval} s"}
 
 
 def _configured(beacon: str) -> list[dict[str, Any]] | None:

@@ -76,7 +76,8 @@ FOLLOW_UPS: Mapping[str, tuple[FollowUp, ...]] = MappingProxyType(
         "node.back": (FollowUp(0, "node", ("pgsql.hba", "pgsql.pgbouncer")),),
         "pgsql.running": (FollowUp(0, "members", ("pgsql.hba", "pgsql.pgbouncer")),),
         "node.join": (
-            # It copies the data of its peers: they let it in meanwhile.
+            # The repository gets what it installs, its peers let it in: it waits for both.
+            FollowUp(0, "infra", ("infra.repo",)),
             FollowUp(0, "node", HIGHSTATE),
             FollowUp(0, "peers", PEERS),
             FollowUp(0, "zoned", (FILTER, *PEERS)),
@@ -425,7 +426,8 @@ def _grouped(stage: Mapping[str, tuple[str, ...]]) -> tuple[Step, ...]:
     """Return one step for all machines that run the same."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for host, sls in stage.items():
-        groups.setdefault(sls, []).append(host)
+        # The whole is more than any of its parts.
+        groups.setdefault(HIGHSTATE if WHOLE in sls else sls, []).append(host)
     return tuple(Step(tuple(hosts), sls) for sls, hosts in groups.items())
 
 

@@ -138,11 +138,12 @@ def test_a_node_joins_while_its_peers_let_it_in_and_is_led_to_when_it_serves(
     declared: Topology,
 ) -> None:
     found = react.decide("node.join", SECOND, truth(declared), None)
+    peers = ("node.hosts", "pgsql.hba", "pgsql.pgbouncer", "pgsql.patroni")
     assert found.stages == (
         (
+            Step((ADMIN,), ("infra.repo", "etcd")),
             Step((SECOND,), react.HIGHSTATE),
-            Step((FIRST, THIRD), ("node.hosts", "pgsql.hba", "pgsql.pgbouncer", "pgsql.patroni")),
-            Step((ADMIN,), ("etcd",)),
+            Step((FIRST, THIRD), peers),
         ),
         (Step((FIRST, THIRD), ("pgsql.service",)), Step((ADMIN,), ("infra",))),
     )
@@ -154,6 +155,7 @@ def test_a_machine_runs_everything_of_a_stage_at_once(declared: Topology) -> Non
     for stage in found.stages:
         hosts = [host for step in stage for host in step.hosts]
         assert len(hosts) == len(set(hosts)), stage
+    assert found.stages[0][0] == Step((ADMIN,), react.HIGHSTATE)
 
 
 def test_a_node_that_was_right_when_it_went_away_only_learns_who_leads(declared: Topology) -> None:

@@ -42,7 +42,11 @@ class World:
         if self.down:
             raise ClientError("etcd doesn't answer")
         pairs = [(f"/pg/{c}/leader", name) for c, name in self.leaders.items()]
-        pairs += [(f"/pg/{c}/members/{c}-1", '{"state": "running"}') for c in self.leaders]
+        pairs += [
+            (f"/pg/{member.cluster}/members/{member.name}", '{"state": "running"}')
+            for member in self.topology.pg_instances.values()
+            if member.cluster in self.leaders
+        ]
         found = views.read("/pg", pairs)
         return Truth(self.topology, found, self.minions)
 
