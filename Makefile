@@ -5,11 +5,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # The admin node of pillar/inventory/sandbox.yml.
 ADMIN := 10.10.10.10
-# What the sandbox and the functional tests need of the host; installed only when missing.
-# Chromium opens the portal's pages in tests. The PostgreSQL server is for tests that start one of their own; the package's `main` cluster isn't made.
-HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring openssh-client postgresql chromium chromium-driver
+# What the sandbox needs of the host, and what tests need beside it; installed only when missing.
+HOST_PACKAGES := python3-venv mmdebstrap systemd-container nftables iproute2 debian-archive-keyring openssh-client
+# Chromium opens the portal's pages. Of PostgreSQL, tests start servers of their own; the package's `main` cluster isn't made.
+TEST_PACKAGES := postgresql chromium chromium-driver
 
-.PHONY: help venv host sandbox destroy install test test-unit test-functional test-sandbox bench lint docs portal screenshots clean
+.PHONY: help venv host test-host sandbox destroy install test test-unit test-functional test-sandbox bench lint docs portal screenshots clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -44,16 +45,19 @@ destroy: venv ## remove the sandbox's nodes (caches stay)
 install: ## turn this machine (with systemd) into a singleton
 	@./install.sh
 
-test: venv host ## all tests: lint, unit, functional, sandbox
+test-host:
+	@$(MAKE) --no-print-directory host HOST_PACKAGES="$(HOST_PACKAGES) $(TEST_PACKAGES)"
+
+test: venv test-host ## all tests: lint, unit, functional, sandbox
 	@$(PY) -m tests.run
 
 test-unit: venv ## the fast tier: pure functions
 	@$(PY) -m tests.run unit
 
-test-functional: venv ## real Salt daemons on loopback
+test-functional: venv test-host ## real Salt daemons on loopback
 	@$(PY) -m tests.run functional
 
-test-sandbox: venv host ## real nodes, real failures
+test-sandbox: venv test-host ## real nodes, real failures
 	@$(PY) -m tests.run sandbox
 
 bench: venv ## print the benchmarks' figures
@@ -75,7 +79,7 @@ portal: ## fetch the portal's chart library by npm into states/infra/portal/vend
 	install -m 0644 LICENSE "$(CURDIR)/states/infra/portal/vendor/uPlot.LICENSE" && \
 	echo "uPlot $(UPLOT) is in states/infra/portal/vendor"
 
-screenshots: venv host ## photograph the running sandbox's portal for the docs
+screenshots: venv test-host ## photograph the running sandbox's portal for the docs
 	@$(PY) tests/support/browser.py https://$(ADMIN) docs/img
 
 clean: ## remove what the build left in the tree
