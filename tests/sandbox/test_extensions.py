@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from edit import Inventory
 from expect import Cluster, Dsn
+
+from pigsty_cli.exitcodes import PARTIAL
 
 HOSTS = ("10.10.10.11", "10.10.10.12", "10.10.10.13")
 ADMIN = "10.10.10.10"
@@ -38,13 +41,33 @@ def _declare(extensions: list[Any]) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+@contextmanager
+def _withheld(node: Any, library: str) -> Iterator[None]:
+    """Let a library be missing on a node, whatever packages bring."""
+    path = f"/usr/lib/postgresql/17/lib/{library}.so"
+    divert = ["dpkg-divert", "--local", "--rename", "--divert", f"{path}.withheld"]
+    assert node.run([*divert, "--add", path])[0] == 0
+    try:
+        yield
+    finally:
+        assert node.run([*divert, "--remove", path])[0] == 0
+
+
 def test_an_extension_comes_from_the_inventory_to_the_database_and_its_library_by_a_restart(
     admin: Any, turned: Cluster, sandbox: Any, test_dsn: Dsn, inventory: Inventory
 ) -> None:
     leader = turned.leader()
     inventory.edit(_declare([{"name": "hypopg", "version": "1.4.0"}]))
-    changed = inventory.apply(ADMIN, turned.name)
-    assert "infra-repo" in changed[ADMIN]
+    assert "infra-repo" in inventory.apply(ADMIN)[ADMIN]
+    # A library that one member can't load is told by all, and reaches nobody's configuration.
+    lacking = next(member for member in turned.members() if member["role"] != "primary")
+    with _withheld(sandbox.node(lacking["host"]), "pg_cron"):
+        code, out, _err = admin.run(["pigsty", "apply", turned.name, "--yes"])
+        assert code == PARTIAL
+        assert f"{lacking['member']} can't load pg_cron" in out
+        (row,) = admin.pigsty("pgsql", "config", turned.name, "shared_preload_libraries")
+        assert row["dcs"] == LIBRARIES
+    changed = inventory.apply(turned.name)
     # The list was written once, by the one that leads; nobody was restarted.
     assert [host for host, ids in changed.items() if "pgsql-dynamic" in ids] == [leader["host"]]
     assert _libraries(test_dsn) == {LIBRARIES}
