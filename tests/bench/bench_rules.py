@@ -22,7 +22,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ INTERVAL = 10
 GOAL = INTERVAL / 4
 #: Looks at the metrics before it is measured, and evaluations that are measured.
 LOOKS, EVALUATIONS = 8, 4
+#: Parts that the metrics come in: each is read at another moment of the interval.
+PARTS = 50
 #: No run takes longer.
 LIMIT = 240
 
@@ -133,29 +135,35 @@ def series(instances: int) -> Iterator[tuple[str, bool]]:
                     yield f"{plain}{{{own}}} " + ("" if grows else f"{value}\n"), grows
 
 
-class Source(HTTPServer):
-    """Serves the metrics, and counts who looked."""
+class Source(ThreadingHTTPServer):
+    """Serves the metrics in parts, as machines would, and counts who looked."""
 
     def __init__(self, rows: list[tuple[str, bool]]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.rows, self.looks = rows, 0
+        self.rows, self._looks = rows, 0
 
-    def page(self) -> bytes:
-        """Return the metrics of now."""
-        self.looks += 1
-        grown = f"{int(time.time())}\n"
-        return "".join(text + grown if grows else text for text, grows in self.rows).encode()
+    @property
+    def looks(self) -> int:
+        """How often all parts were looked at."""
+        return self._looks // PARTS
+
+    def page(self, part: int) -> bytes:
+        """Return a part of the metrics of now."""
+        self._looks += 1
+        size = -(-len(self.rows) // PARTS)
+        rows, grown = self.rows[part * size : (part + 1) * size], f"{int(time.time())}\n"
+        return "".join(text + grown if grows else text for text, grows in rows).encode()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a look that was given up: one that is late isn't a full one."""
-        self.looks -= 1
+        """Say nothing of a look that was given up: it isn't a full one."""
+        self._looks -= 1
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Source
 
     def do_GET(self) -> None:
-        body = self.server.page()
+        body = self.server.page(int(self.path.strip("/")))
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("Content-Length", str(len(body)))
@@ -171,7 +179,10 @@ def config(port: int) -> str:
     job = {
         "job_name": "synthetic",
         "honor_labels": True,
-        "static_configs": [{"targets": [f"127.0.0.1:{port}"]}],
+        "static_configs": [
+            {"targets": [f"127.0.0.1:{port}"], "labels": {"__metrics_path__": f"/{part}"}}
+            for part in range(PARTS)
+        ],
     }
     every = f"{INTERVAL}s"
     general = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}

@@ -51,6 +51,7 @@ def test_every_target_is_up_and_every_rule_is_computed(admin: Any, whole: Cluste
     components = {row["component"] for row in admin.pigsty("targets")}
     assert components >= {"node", "haproxy", "postgres", "pgbouncer", "pgbackrest", "patroni"}
     assert components >= {"etcd", "prometheus", "alertmanager", "blackbox", "nginx", "ping"}
+    assert components >= {"salt", "pushgateway"}
     assert admin.pigsty("alerts", "--rules") == []
     (infra,) = admin.pigsty("infra", "status")
     assert infra["state"] == "up"
