@@ -35,6 +35,7 @@ READERS: Mapping[Path, tuple[str, ...]] = MappingProxyType(
         # Every node publishes when its certificates end.
         ("meta", "certs", "etcd"): ("etcd", "node.monitor"),
         ("meta", "certs", "infra"): ("infra.repo", "infra", "node.monitor"),
+        ("meta", "certs", "node"): ("node.monitor",),
         ("meta", "certs", "pgsql"): ("pgsql", "node.monitor"),
         ("node", "admin"): ("node.admin",),
         ("node", "crontab"): ("node.time",),
