@@ -203,7 +203,12 @@ def make(
             wanted = compile_pillar(now.topology, host, now.site, platform)
             lost = _lost(was, wanted)
             found = [one for one in compare(was, wanted) if one[0][0] not in lost]
-            states = minimal(sls for path, _old, _new in found for sls in readers(path))
+            states = minimal(
+                sls
+                for path, _old, _new in found
+                for sls in readers(path)
+                if sls.partition(".")[0] not in lost
+            )
             told = tuple(_told(found, show)) if show else ()
             if states:
                 planned.append(HostPlan(host, name, states, differences=told))
