@@ -35,6 +35,7 @@ READERS: Mapping[Path, tuple[str, ...]] = MappingProxyType(
         # Every node publishes when its certificates end.
         ("meta", "certs", "etcd"): ("etcd", "node.monitor"),
         ("meta", "certs", "infra"): ("infra.repo", "infra", "node.monitor"),
+        ("meta", "certs", "node"): ("node.monitor",),
         ("meta", "certs", "pgsql"): ("pgsql", "node.monitor"),
         ("node", "admin"): ("node.admin",),
         ("node", "crontab"): ("node.time",),
@@ -202,7 +203,12 @@ def make(
             wanted = compile_pillar(now.topology, host, now.site, platform)
             lost = _lost(was, wanted)
             found = [one for one in compare(was, wanted) if one[0][0] not in lost]
-            states = minimal(sls for path, _old, _new in found for sls in readers(path))
+            states = minimal(
+                sls
+                for path, _old, _new in found
+                for sls in readers(path)
+                if sls.partition(".")[0] not in lost
+            )
             told = tuple(_told(found, show)) if show else ()
             if states:
                 planned.append(HostPlan(host, name, states, differences=told))
