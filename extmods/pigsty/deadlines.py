@@ -84,7 +84,7 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # in their Patroni's tags that they have it.
         "patroni.libraries": 180.0,
         # Who lacked a library says otherwise: its states of the same run, then Patroni's next look.
-        "patroni.tags": 30.0,
+        "patroni.tags": 20.0,
         # A lock that a client's transaction holds on an object of ours: it is taken up next time.
         "sql.lock": 15.0,
         # One statement: a copy of a large template, an extension that fills tables.

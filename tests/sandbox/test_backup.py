@@ -163,7 +163,7 @@ def test_back_in_time_exactly_the_rows_of_then(
     assert _changed(admin) == {}
 
 
-@pytest.mark.parametrize("point", ["2020-01-01", "2099-01-01", "0/1"])
+@pytest.mark.parametrize("point", ["2020-01-01", "2099-01-01", "0/1", "xid:999999999"])
 def test_a_point_outside_the_window_is_refused_before_anything_is_touched(
     admin: Any, pg_meta: Cluster, point: str
 ) -> None:
@@ -171,6 +171,16 @@ def test_a_point_outside_the_window_is_refused_before_anything_is_touched(
     code, _, err = admin.run(["pigsty", "pgsql", "pitr", "pg-meta", "--to", point, "--yes"])
     assert (code, "nothing was touched" in err) == (4, True)
     assert pg_meta.leader() == before
+
+
+def test_a_restore_point_that_isnt_in_the_archive_leaves_no_copy(sandbox: Any, admin: Any) -> None:
+    command = ["pigsty", "pgsql", "restore", "pg-meta", "--to", "name:never", "--side", "5440"]
+    code, _, err = admin.run(command)
+    assert (code, "recovery ended before configured recovery target was reached" in err) == (
+        1,
+        True,
+    )
+    assert admin.run(["test", "-e", "/pg/side"])[0] == 1
 
 
 def test_a_drill_proves_it(admin: Any) -> None:

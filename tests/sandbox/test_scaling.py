@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from edit import Inventory
-from expect import DEADLINES, Cluster, Dsn, Writer
+from expect import DEADLINES, Cluster, Dsn, Writer, eventually
 
 from pigsty_cli.exitcodes import REFUSED, USAGE
 
@@ -84,15 +85,128 @@ def _shrinks_and_grows(
     return took
 
 
-def test_a_replica_leaves_and_comes_back_while_clients_write(
+def _replica(cluster: Cluster, *, declared: str) -> dict[str, Any]:
+    """A member that follows, and that the inventory calls so."""
+    found = (m for m in cluster.members() if m["role"] != "primary" and m["declared"] == declared)
+    return next(found)
+
+
+def test_the_declared_primary_leaves_while_another_leads_and_comes_back(
     sandbox: Any,
     admin: Any,
-    whole: Cluster,
+    turned: Cluster,
     entry: Dsn,
     inventory: Inventory,
     report: Callable[[str, float, str], None],
 ) -> None:
-    replica = [m for m in whole.members() if m["role"] != "primary"][-1]
-    took = _shrinks_and_grows(sandbox, admin, whole, entry, inventory, replica)
+    member = _replica(turned, declared="primary")
+    took = _shrinks_and_grows(sandbox, admin, turned, entry, inventory, member)
     for what, seconds in took.items():
         report(f"replica {what}", seconds, "s")
+
+
+def test_a_machine_that_is_gone_for_good_is_forgotten(
+    sandbox: Any, admin: Any, turned: Cluster, inventory: Inventory
+) -> None:
+    member = _replica(turned, declared="replica")
+    leader, gone = turned.leader(), member["host"]
+    inventory.edit(_without(gone))
+    said = _refused(admin, turned.name, gone, "--dead", "--yes")
+    assert f"{gone} answers" in said
+    sandbox.node(gone).kill()
+    try:
+        assert "say --dead" in _refused(admin, turned.name, gone, "--yes")
+        admin.pigsty("pgsql", "rm", turned.name, gone, "--dead", "--yes")
+        assert turned.healthy(2) and turned.leader()["member"] == leader["member"]
+        for other in turned.members():
+            text = NAMING.format(f"-e {member['member']} -e {gone}")
+            assert sandbox.node(other["host"]).run(["sh", "-c", text])[1] == ""
+        assert inventory.unchanged(turned.name)
+    finally:
+        inventory.undo()
+        sandbox.node(gone).start()
+        eventually("its minion answers", lambda: admin.reaches(gone), "minion answers")
+        admin.pigsty("pgsql", "add", turned.name)
+
+
+COPY = "pg-dr"
+
+
+def _copies(host: str, upstream: str) -> Callable[[dict[str, Any]], None]:
+    """Return an edit: a host of pg-test makes a cluster of its own that follows a replica."""
+
+    def edit(document: dict[str, Any]) -> None:
+        groups = document["all"]["children"]
+        del groups["pg-test"]["hosts"][host]
+        own = {"pg_seq": 1, "pg_role": "primary", "pg_upstream": upstream}
+        variables = {**groups["pg-test"]["vars"], "pg_cluster": COPY}
+        groups[COPY] = {"hosts": {host: own}, "vars": variables}
+
+    return edit
+
+
+def _cascades(host: str, upstream: str) -> Callable[[dict[str, Any]], None]:
+    """Return an edit: a host follows a replica instead of the leader."""
+
+    def edit(document: dict[str, Any]) -> None:
+        document["all"]["children"]["pg-test"]["hosts"][host]["pg_upstream"] = upstream
+
+    return edit
+
+
+@pytest.fixture
+def copied(admin: Any, turned: Cluster, inventory: Inventory) -> Iterator[Cluster]:
+    """A cluster that may come to be; afterwards it is gone, and its machine where it was."""
+    yield Cluster(COPY, admin)
+    inventory.undo()
+    admin.run(["pigsty", "pgsql", "rm", COPY, "--backups", "--yes"])
+    admin.pigsty("pgsql", "add", turned.name)
+
+
+def test_a_cluster_follows_another_takes_writes_and_goes_and_its_machine_follows_a_replica(
+    sandbox: Any,
+    admin: Any,
+    turned: Cluster,
+    copied: Cluster,
+    entry: Dsn,
+    inventory: Inventory,
+    report: Callable[[str, float, str], None],
+) -> None:
+    member, upstream = _replica(turned, declared="replica"), _replica(turned, declared="primary")
+    host, own = member["host"], Dsn(member["host"], 5433, entry.dbname, entry.user, entry.password)
+
+    def applied() -> list[Any]:
+        # By itself: the inventory that is put back doesn't have this cluster.
+        return [row["changes"] for row in admin.pigsty("apply", COPY, "--yes") if row["changes"]]
+
+    with Writer(entry) as writer:
+        inventory.edit(_copies(host, upstream["host"]))
+        admin.pigsty("pgsql", "rm", turned.name, member["member"], "--yes")
+        admin.pigsty("pgsql", "add", COPY)
+        assert [m["role"] for m in copied.members()] == ["standby_leader"]
+        assert applied() == []
+        # What is written above arrives, and is kept when it takes writes of its own.
+        count = len(writer.acknowledged)
+        begin = time.monotonic()
+        admin.pigsty("pgsql", "promote", COPY, "--yes")
+        eventually(
+            "it takes writes", lambda: own.ask("SELECT NOT pg_is_in_recovery()"), "switchover"
+        )
+        report("promotion of a cluster that follows", time.monotonic() - begin, "s")
+        with own.connect() as connection:
+            connection.execute(f"INSERT INTO {Writer.TABLE} VALUES (-1)")
+        assert own.ask(f"SELECT count(*) FROM {Writer.TABLE}") >= count
+        applied()
+        assert applied() == []
+        inventory.undo()
+        inventory.edit(_cascades(host, upstream["host"]))
+        admin.pigsty("pgsql", "rm", COPY, "--backups", "--yes")
+        assert _left_on(sandbox.node(host)) == ""
+        code, _out, err = admin.run(["pigsty", "pgsql", "list", COPY])
+        assert code == USAGE, err
+        admin.pigsty("pgsql", "add", turned.name)
+        assert turned.healthy(3) and inventory.unchanged(turned.name)
+        streams = "SELECT string_agg(application_name, ',') FROM pg_stat_replication"
+        psql = ["runuser", "-u", "postgres", "--", "psql", "-Atc", streams]
+        assert sandbox.node(upstream["host"]).run(psql)[1].strip() == member["member"]
+        assert (writer.errors, writer.missing()) == ([], set())
