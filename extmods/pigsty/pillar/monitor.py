@@ -88,7 +88,7 @@ def _certificates(node: Node) -> dict[str, str]:
 
 def _idle(node: Node, platform: Platform) -> list[str]:
     """Return the units that only infra nodes run, on a node that may have been one."""
-    if "infra" in node.modules:
+    if "infra" in node.modules or "infra" not in platform.modules:
         return []
     exporter = platform.modules["node"]["exporters"].get("nginx")
     names = [*platform.modules["infra"]["monitoring"].values(), *([exporter] if exporter else [])]

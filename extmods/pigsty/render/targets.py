@@ -81,7 +81,8 @@ def text(targets: Iterable[Target]) -> str:
 
 def files(topology: Topology) -> dict[str, str]:
     """Return the files that are the same on all infra nodes: text by ``<job>/<name>.yml``."""
-    return {path: text(found) for path, found in sorted(everything(topology)) if found}
+    found = sorted(everything(topology), key=lambda file: file[0])
+    return {path: text(targets) for path, targets in found if targets}
 
 
 def everything(topology: Topology) -> Iterator[tuple[str, list[Target]]]:
