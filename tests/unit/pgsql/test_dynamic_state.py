@@ -190,6 +190,7 @@ def test_members_that_are_applied_at_the_same_time_are_waited_for(dcs, member, b
     assert dcs.present["postgresql"]["parameters"]["shared_preload_libraries"].startswith("pg_cron")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_trial_run_takes_for_granted_what_would_be_installed_first(dcs, member):
     load(member, "pg_cron, auto_explain")
     say(dcs, "auto_explain", "pg_stat_statements")
@@ -204,6 +205,7 @@ def test_a_trial_run_takes_for_granted_what_would_be_installed_first(dcs, member
     assert not any("shared" in str(body) for body in dcs.patches)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_value_that_postgresql_refuses_is_left_out_and_told(dcs, member):
     declare(member, max_wal_senders="many", max_replication_slots=60)
     dcs.complaints = {"max_wal_senders": 'invalid value for parameter "max_wal_senders": "many"'}
@@ -213,6 +215,7 @@ def test_a_value_that_postgresql_refuses_is_left_out_and_told(dcs, member):
     assert dcs.state("x")["changes"] == {}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_lead_that_goes_elsewhere_between_look_and_change_harms_nothing(dcs, member):
     declare(member, max_wal_senders=60)
     write = dcs.patch_config
