@@ -107,6 +107,13 @@ def report() -> Callable[[str, float, str], None]:
     return note
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell of a failure at once: the run goes on for half an hour, its machines change meanwhile."""
+    if report.failed:
+        print(f"\n{report.nodeid} ({report.when}) failed:\n{report.longreprtext}", flush=True)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the measured figures."""
     if _figures:
