@@ -109,7 +109,7 @@ def report() -> Callable[[str, float, str], None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Tell of a failure at once: the run goes on for half an hour, its machines change meanwhile."""
+    """Tell of a failure at once: the run goes on, and its machines change."""
     if report.failed:
         print(f"\n{report.nodeid} ({report.when}) failed:\n{report.longreprtext}", flush=True)
 
