@@ -120,7 +120,8 @@ def test_the_ca_is_replaced_by_a_pair_of_our_own(
     admin: Any, turned: Cluster, clients: Callable[[str], Any]
 ) -> None:
     before = _serials(admin)
-    key, certificate = pki.create_ca(f"sandbox {time.time():.0f}", 30, datetime.now(UTC))
+    # It stays: what is signed later must not end with it.
+    key, certificate = pki.create_ca(f"sandbox {time.time():.0f}", 3650, datetime.now(UTC))
     for name, text in (("ca.next.key", key), ("ca.next.crt", certificate)):
         command = ["install", "-m", "600", "/dev/stdin", f"{PKI}/{name}"]
         assert admin.run(command, stdin=text.decode())[0] == 0
