@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -206,9 +206,6 @@ class Cluster:
     name: str
     admin: Any
 
-    #: Bytes; with more, nobody takes the lead (`maximum_lag_on_failover`).
-    MOST_LAG: ClassVar[int] = 2**20
-
     def members(self) -> list[dict[str, Any]]:
         """Return one dictionary a member: member, host, declared, role, state, timeline, lag …"""
         code, out, err = self.admin.run(["pigsty", "pgsql", "list", self.name, "-o", "json"])
@@ -223,15 +220,11 @@ class Cluster:
         return found[0]
 
     def healthy(self, size: int) -> bool:
-        """Whether one member leads, and all others stream and could take the lead.
-
-        Right after a switch of WAL a replica seems to lag by a segment, until Patroni looks again.
-        """
+        """Whether one member leads and all others stream."""
         members = self.members()
         return (
             len(members) == size
             and sum(m["role"] == "primary" for m in members) == 1
             and all(m["state"] in ("running", "streaming") for m in members)
             and all(m["state"] == "streaming" for m in members if m["role"] != "primary")
-            and all(int(m["lag"] or 0) < self.MOST_LAG for m in members)
         )
