@@ -28,6 +28,7 @@ WAITING = (
 
 I1 = 'cls="pg-test",ins="pg-test-1",ip="10.10.10.11"'
 I2 = 'cls="pg-test",ins="pg-test-2",ip="10.10.10.12"'
+I3 = 'cls="pg-test",ins="pg-test-3",ip="10.10.10.13"'
 DISK = f'{I1},device="vda1",mountpoint="/",fstype="ext4"'
 
 
@@ -118,6 +119,7 @@ ALERTS: dict[str, list[Series]] = {
     ],
     # It clears when the best of the last five minutes is no better.
     "PostgresReplicationBreak": [
+        *((_up("postgres", "pgsql", labels), 1, 1) for labels in (I1, I2, I3)),
         (f'pg_replica_streaming{{{I1},replica="pg-test-2"}}', 1, 1),
         (f'pg_replica_streaming{{{I1},replica="pg-test-3"}}', "1 for 20", None),
     ],
