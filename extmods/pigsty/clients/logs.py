@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from pigsty.clients.prometheus import CA
+from pigsty.clients import portal
+from pigsty.clients.portal import CA
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty.logserver import PREFIX
@@ -52,7 +52,8 @@ class Logs:
             LogsError: the search can't be reached.
             Refused: a parameter says what can't be.
         """
-        connection = self._connection()
+        ca = self.ca if self.tls else None
+        connection = portal.connection(self.host, self.port, self.timeout, ca, LogsError)
         try:
             connection.request("GET", f"{PREFIX}/search?{urlencode(parameters)}")
             answer = connection.getresponse()
@@ -68,14 +69,3 @@ class Logs:
             said = body.get("error") or f"{answer.status} {answer.reason}"
             raise LogsError(f"the logs of {self.host}: {said}")
         return dict(body)
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if not self.tls:
-            return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
-        try:
-            context = ssl.create_default_context(cafile=self.ca)
-        except OSError as error:
-            raise LogsError(f"{self.ca}: {error.strerror}: run this on a node") from error
-        return http.client.HTTPSConnection(
-            self.host, self.port, timeout=self.timeout, context=context
-        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,11 @@ from urllib.parse import urlencode
 
 from pigsty import alerting
 from pigsty.alerting import Firing
+from pigsty.clients import portal
+from pigsty.clients.portal import CA
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty.render.targets import PORTAL, PROMETHEUS_PORT
-
-#: The CA's certificate, as it stands on every node.
-CA = Path("/etc/pki/ca.crt")
 
 
 class PrometheusError(PigstyError):
@@ -64,7 +62,8 @@ class Prometheus:
 
     def _data(self, what: str, **parameters: str) -> Any:
         path = f"{PORTAL['prometheus']}/api/v1/{what}?{urlencode(parameters)}"
-        connection = self._connection()
+        ca = self.ca if self.tls else None
+        connection = portal.connection(self.host, self.port, self.timeout, ca, PrometheusError)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -78,17 +77,6 @@ class Prometheus:
             said = body.get("error") or f"{answer.status} {answer.reason}"
             raise PrometheusError(f"Prometheus of {self.host}: {said}")
         return body["data"]
-
-    def _connection(self) -> http.client.HTTPConnection:
-        if not self.tls:
-            return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
-        try:
-            context = ssl.create_default_context(cafile=self.ca)
-        except OSError as error:
-            raise PrometheusError(f"{self.ca}: {error.strerror}: run this on a node") from error
-        return http.client.HTTPSConnection(
-            self.host, self.port, timeout=self.timeout, context=context
-        )
 
 
 def firing() -> tuple[Firing, ...]:
