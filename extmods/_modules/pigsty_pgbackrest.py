@@ -174,7 +174,7 @@ def carry_out(changes: dict[str, Any]) -> None:
     stanza = _spec()["backup"]["stanza"]
     leads = __salt__["pigsty_patroni.live_role"]() == "primary"
     if leads:
-        _await_archiving()
+        _await_lead()
     if f"stanza {stanza}" in changes:
         # A replica makes it from its own control file, without asking the leader.
         _create(changes[f"stanza {stanza}"], online=leads)
@@ -208,6 +208,7 @@ def backup(kind: str = "incr") -> dict[str, Any]:
     role = __salt__["pigsty_patroni.live_role"]()
     if role != "primary":
         raise CommandExecutionError(f"this member doesn't lead, it is {role}: nothing was done")
+    _await_lead()
     for missing in (change for name, change in plan().items() if name != "backup"):
         _create(missing, online=True)
     _work(["backup", f"--type={kind}"], "backup.run")
@@ -336,19 +337,25 @@ def _create(change: Mapping[str, Any], *, online: bool) -> None:
         raise CommandExecutionError(f"{err}: {''.join(said)}") from err
 
 
-def _await_archiving() -> None:
-    """Wait until the server archives with pgBackRest: Patroni takes a new command over later."""
+def _await_lead() -> None:
+    """Wait until the server takes writes, and archives with pgBackRest.
+
+    Patroni says "primary" a moment before a promotion has ended, and takes a new archive command
+    over at a later look.
+    """
     wanted = pgbackrest.archive_command(_spec()["backup"]["stanza"])
+    theirs = "archive_command" in _spec()["params"]["pg_parameters"]
     server = _server()
 
-    def set_() -> bool:
+    def ready() -> bool:
         with server.impersonated(), server.connect("postgres") as connection:
-            row = connection.execute("SHOW archive_command").fetchone()
-        return row is not None and row[0] == wanted
+            row = connection.execute(
+                "SELECT pg_is_in_recovery(), current_setting('archive_command')"
+            ).fetchone()
+        return row is not None and not row[0] and (theirs or row[1] == wanted)
 
     try:
-        if "archive_command" not in _spec()["params"]["pg_parameters"]:
-            wait_until(set_, "backup.archiving", "PostgreSQL archives with pgBackRest")
+        wait_until(ready, "backup.archiving", "PostgreSQL leads, and archives with pgBackRest")
     except (psycopg.Error, ClientError, DeadlineExceeded) as err:
         raise CommandExecutionError(str(err)) from err
 

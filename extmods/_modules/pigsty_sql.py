@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
 from pigsty.clients.patroni import Patroni
+from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError, PigstyError
 from pigsty.scope import KEY, Scope
 from pigsty.sql import baseline
 from pigsty.sql.baseline import BaselineError
-from pigsty.sql.converge import converge
+from pigsty.sql.converge import Outcome, converge
+from pigsty.sql.model import MAINTENANCE
 from pigsty.sql.session import Server, Unreachable
 from pigsty.sql.wanted import load
 
@@ -51,19 +54,19 @@ def objects(test: bool = False) -> dict[str, Any]:
         "failures": {},
         "notes": [],
     }
-    spec = __pillar__["pigsty"]["pgsql"]
     try:
-        wanted = load(spec["objects"])
-        scope = Scope.of(__pillar__.get(KEY))
-        outcome = converge(wanted, _server(), _baseline, leads=_leads, test=test, scope=scope)
-    except Unreachable as error:
-        # A replica that still copies its data is silent too, and it's not its business anyway.
-        leader = _leader()
-        if leader not in ("", spec["instance"]):
-            return {**found, "leader": leader}
-        if test:
-            return {**found, "reachable": False, "notes": [str(error)]}
-        raise CommandExecutionError(str(error)) from error
+        try:
+            outcome = _converge(test)
+        except Unreachable as error:
+            # A replica that still copies its data is silent too, and it's not its business anyway.
+            if test and not _led_by_another():
+                return {**found, "reachable": False, "notes": [str(error)]}
+            # One that just gave the lead up starts again as a replica.
+            with suppress(DeadlineExceeded):
+                wait_until(lambda: _led_by_another() or _answers(), "patroni.leads", "a leader")
+            if _led_by_another():
+                return {**found, "leader": _leader()}
+            outcome = _converge(test)
     except PigstyError as error:
         raise CommandExecutionError(str(error)) from error
     if outcome.standby:
@@ -92,6 +95,26 @@ def declared() -> dict[str, Any]:
     }
     databases = {name: dataclasses.asdict(item) for name, item in wanted.databases.items()}
     return {"roles": roles, "databases": databases}
+
+
+def _converge(test: bool) -> Outcome:
+    wanted = load(__pillar__["pigsty"]["pgsql"]["objects"])
+    scope = Scope.of(__pillar__.get(KEY))
+    return converge(wanted, _server(), _baseline, leads=_leads, test=test, scope=scope)
+
+
+def _answers() -> bool:
+    """Tell whether the local server takes connections."""
+    server = _server()
+    try:
+        with server.impersonated(), server.connect(MAINTENANCE):
+            return True
+    except Unreachable:
+        return False
+
+
+def _led_by_another() -> bool:
+    return _leader() not in ("", __pillar__["pigsty"]["pgsql"]["instance"])
 
 
 def _server() -> Server:

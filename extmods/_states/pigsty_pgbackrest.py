@@ -48,8 +48,19 @@ def managed(name: str) -> dict[str, Any]:
         if ret["changes"] and not __opts__["test"]:
             __salt__["pigsty_pgbackrest.carry_out"](ret["changes"])
     except CommandExecutionError as err:
+        if _lost():
+            return {**ret, "changes": {}, "comment": f"the lead of {name} went to another member"}
         return {**ret, "changes": {}, "result": False, "comment": str(err)}
     return _said(ret, f"backups of {name} have what they need here")
+
+
+def _lost() -> bool:
+    """Whether this member follows another now, and lacks nothing that one who follows needs."""
+    try:
+        role = __salt__["pigsty_patroni.live_role"]()
+        return role == "replica" and not __salt__["pigsty_pgbackrest.plan"]()
+    except CommandExecutionError:
+        return False
 
 
 def _said(ret: dict[str, Any], fine: str) -> dict[str, Any]:

@@ -83,16 +83,21 @@ def converge(
         scope: which objects alone are meant; the others stay as they are.
 
     Raises:
-        Unreachable: the server doesn't answer.
+        Unreachable: the server doesn't answer, or went away while it was looked at.
         DeadlineExceeded: another run holds the lock.
     """
     run = _Run(wanted, server, baseline, leads, today or datetime.now(UTC).date(), scope)
     with closing(run.connect(MAINTENANCE)) as main:
-        if _one(main, "SELECT pg_is_in_recovery()"):
-            return Outcome(standby=True)
-        if not test:
-            _lock(main)
-        return run.all(main, test=test)
+        try:
+            if _one(main, "SELECT pg_is_in_recovery()"):
+                return Outcome(standby=True)
+            if not test:
+                _lock(main)
+            return run.all(main, test=test)
+        except psycopg.OperationalError as error:
+            if not main.closed:
+                raise
+            raise Unreachable(f"PostgreSQL went away: {text(error)}") from None
 
 
 @dataclass(slots=True)

@@ -127,6 +127,21 @@ def test_server_that_goes_away_in_between(instance, inventory, run, monkeypatch)
     instance.start()
 
 
+def test_server_that_goes_away_while_it_is_read(instance, run, monkeypatch):
+    real = converge._Run.read
+
+    def read(self, main):
+        instance.stop()
+        return real(self, main)
+
+    monkeypatch.setattr(converge._Run, "read", read)
+    try:
+        with pytest.raises(session.Unreachable, match="PostgreSQL went away"):
+            run()
+    finally:
+        instance.start()
+
+
 def test_a_full_disk_costs_one_database(instance, inventory, run, small_disk):
     instance.query(f"CREATE TABLESPACE small LOCATION '{small_disk.folder}'")
     # With the other strategy PostgreSQL itself notices only when it writes what it has in memory.

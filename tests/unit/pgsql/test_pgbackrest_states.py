@@ -60,7 +60,7 @@ def setup(member, tmp_path):
         repository = Repository(module)
         module.execute = repository.execute
         module.info = lambda: repository.answer
-        module._await_archiving = lambda: None
+        module._await_lead = lambda: None
         for name in ("plan", "carry_out"):
             member.salt[f"pigsty_pgbackrest.{name}"] = getattr(module, name)
         return member.load("_states", "pigsty_pgbackrest").managed, repository
@@ -93,6 +93,22 @@ def test_a_stanza_without_a_backup_gets_one(setup):
     repository.answer = stanza(2)
     managed("pg-test")
     assert repository.calls == [["backup", "--type=full"]]
+
+
+@pytest.mark.parametrize(("then", "fine"), [("replica", True), ("primary", False)])
+def test_a_lead_that_is_lost_meanwhile_is_no_failure(setup, member, then, fine):
+    managed, repository = setup("primary")
+    repository.record(OWN)
+    repository.answer = stanza(2)
+
+    def fails(arguments, deadline):
+        member.live = then
+        raise CommandExecutionError("unable to find primary cluster")
+
+    repository.module.execute = fails
+    ret = managed("pg-test")
+    assert (ret["result"], ret["changes"]) == (fine, {})
+    assert ("the lead of pg-test went to another member" in ret["comment"]) is fine
 
 
 def test_no_first_backup_where_none_is_wanted(setup, member):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from pigsty.deadlines import DeadlineExceeded
 from pigsty.errors import ClientError
 from pigsty.scope import Scope
 from pigsty.sql.baseline import BaselineError
@@ -52,12 +53,16 @@ class Member:
         self.opts = {"test": False}
         self.files = {}
         self.outcome = Outcome()
+        #: What the server says once it was waited for, and who leads then.
+        self.later, self.next_leader = None, ""
         self.leader = "pg-it-1"
         self.calls = []
         salt = {"cp.cache_file": lambda url, saltenv: self.files.get((url, saltenv))}
         self.module = load("_modules", {"pigsty": {"pgsql": self.spec}}, self.opts, salt)
         self.module.converge = self._converge
         self.module._patroni = lambda: self
+        self.module._answers = lambda: bool(self.later)
+        self.module.wait_until = self._wait_until
         salt["pigsty_sql.objects"] = self.module.objects
         self.state = load("_states", {"pigsty": {"pgsql": self.spec}}, self.opts, salt)
 
@@ -66,6 +71,12 @@ class Member:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    def _wait_until(self, condition, deadline, what):
+        self.leader = self.next_leader or self.leader
+        self.outcome = self.later or self.outcome
+        if not condition():
+            raise DeadlineExceeded(deadline, 1.0, what)
 
     def cluster(self):
         """What Patroni sees; without a leader it doesn't answer at all."""
@@ -142,6 +153,18 @@ def test_silent_server_that_should_lead(member, leader):
     member.leader = leader
     ret = member.apply(Unreachable("no socket"))
     assert (ret["result"], ret["comment"]) == (False, "no socket")
+
+
+def test_one_that_just_gave_the_lead_up_says_who_took_it(member):
+    member.next_leader = "pg-it-2"
+    ret = member.apply(Unreachable("PostgreSQL went away"))
+    assert (ret["result"], ret["comment"]) == (True, "no action: pg-it-2 leads pg-it")
+
+
+def test_a_leader_that_starts_again_gets_its_objects(member):
+    member.later = Outcome(changes=CHANGES)
+    ret = member.apply(Unreachable("PostgreSQL went away"))
+    assert (ret["result"], ret["changes"]) == (True, CHANGES)
 
 
 def test_bare_machine_in_test_mode(member):
