@@ -53,10 +53,10 @@ def lint(_strict: bool, output: IO[str] | None) -> Outcome:
     return Outcome("lint", "failed" if failed else "passed", notes=failed)
 
 
-def _pytest(tier: str, strict: bool, output: IO[str] | None) -> Outcome:
+def _pytest(tier: str, strict: bool, output: IO[str] | None, *more: str) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        words = ["-m", "pytest", f"tests/{tier}", f"--junitxml={report}", "-q"]
+        words = ["-m", "pytest", f"tests/{tier}", f"--junitxml={report}", "-q", *more]
         code = _run([sys.executable, *words], output)
         outcome = Outcome(tier, "passed" if code == 0 else "failed")
         if not report.exists():
@@ -87,7 +87,8 @@ def sandbox(strict: bool, output: IO[str] | None) -> Outcome:
     """Run the tier on real nodes; it needs root."""
     if os.geteuid() != 0:
         return Outcome("sandbox", "skipped", notes=["it needs root: run `sudo make test`"])
-    return _pytest("sandbox", strict, output)
+    # Most of a run's time goes here: what took it stands at the end.
+    return _pytest("sandbox", strict, output, "--durations=25")
 
 
 TIERS: dict[str, Callable[[bool, IO[str] | None], Outcome]] = {
