@@ -15,7 +15,7 @@ from typing import Any
 from pigsty.clients.patroni import Cluster, Member, Patroni
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
-from pigsty.operations import Plan, Snapshot
+from pigsty.operations import NotYet, Plan, Snapshot
 from pigsty.summary import newest
 from pigsty_cli import following
 from pigsty_cli.access import Access
@@ -62,6 +62,46 @@ def look(to: Access) -> Snapshot:
         paused=view.paused,
         config=config,
     )
+
+
+def settled(
+    to: Access, decision: Callable[[Snapshot], Plan], say: Say, *, waits: bool = True
+) -> tuple[Snapshot, Plan]:
+    """Look and decide; look again while the answer is "not yet".
+
+    Args:
+        to: the cluster's members.
+        decision: makes the plan of what was seen.
+        say: takes a line of progress.
+        waits: False: the first answer counts, as for a preview.
+
+    Returns:
+        The last look, and what was decided by it.
+
+    Raises:
+        OperationRefused: by the last look, at the latest after the deadline ``patroni.fit``.
+        CliError: nobody answers.
+    """
+    found: list[tuple[Snapshot, Plan]] = []
+    refusals: list[NotYet] = []
+
+    def decided() -> bool:
+        seen = look(to)
+        try:
+            found.append((seen, decision(seen)))
+        except NotYet as refusal:
+            if not waits:
+                raise
+            if not refusals:
+                say(f"{refusal}; waiting for what members say at Patroni's next loop")
+            refusals.append(refusal)
+        return bool(found)
+
+    try:
+        wait_until(decided, "patroni.fit", "a member can take the lead")
+    except DeadlineExceeded:
+        raise refusals[-1] from None
+    return found[0]
 
 
 def _view(to: Access, host: str) -> Cluster | None:

@@ -95,10 +95,12 @@ class _Upgrading:
 
     def _operation(self, step: Step) -> list[dict[str, Any]]:
         """Restart a member or move the lead, decided by what is true when its turn comes."""
-        seen = operating.look(self._to)
         if step.action == "restart":
+            seen = operating.look(self._to)
             plan = operations.restart(seen, [step.member])
             return operating.carry_out(self._to, seen, plan, message)
-        plan = operations.switchover(seen, step.member)
+        seen, plan = operating.settled(
+            self._to, lambda seen: operations.switchover(seen, step.member), message
+        )
         carriers = services.providers(self._topology, self._cluster) or tuple(self._hosts.values())
         return operating.carry_out(self._to, seen, plan, message, carriers)

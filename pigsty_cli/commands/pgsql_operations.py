@@ -53,7 +53,9 @@ def switchover(cluster: str, candidate: str | None, **options: Any) -> None:
 
     Refused unless the leader is healthy and the candidate can take over without a loss: it streams,
     lags no more than `pg_rpo` allows, isn't marked as never to lead, and is a synchronous standby
-    where the cluster has them. The command ends when the new leader serves and the old one follows.
+    where the cluster has them. How they are is known from Patroni's last loop, so the command looks
+    again for up to 40 s before it refuses (--test says at once what it sees). It ends when the new
+    leader serves and the old one follows.
 
     Effect: writes wait for one or two seconds; open transactions are rolled back.
 
@@ -278,8 +280,7 @@ def operate(
     to = access.of(topology.pg_clusters[cluster], KEY, CA)
     own = tuple(member.ip for member in to.cluster.members)
     carriers = services.providers(topology, to.cluster) or own
-    seen = operating.look(to)
-    plan = decide(seen)
+    seen, plan = operating.settled(to, decide, message, waits=not test)
     message(f"{plan.sentence}." + (f"\n  {plan.effect}" if plan.effect else ""))
     if test:
         _preview(seen, plan, output)
