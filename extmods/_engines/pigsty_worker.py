@@ -48,9 +48,9 @@ def start(inventory, key, pki):
         pki: folder of the CA.
     """
     actor = Actor(inventory, Access(Path(key), Path(pki)))
-    accepted = Path(__opts__["pki_dir"], "minions")
+    keys_of = Path(__opts__["pki_dir"])
     log = LogCount(Path(__opts__["log_file"]))
-    publisher = Publisher(inventory, int(__opts__["publish_port"]), accepted, log)
+    publisher = Publisher(inventory, int(__opts__["publish_port"]), keys_of, log)
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
         tell = _Teller(publisher, lambda: bus.fire_event({}, events.tag("beat")))
         service.serve(Journal, actor, actor.whole, time.time, threading.Event(), tell)
