@@ -83,7 +83,11 @@ class Actor:
         topology = served.topology
         cluster = topology.pg_clusters.get(subject)
         views = self._access.of(topology, [cluster]) if cluster else {}
-        hosts = {"inventory.changed": tuple(topology.nodes), "node.join": (subject,)}
+        hosts = {
+            "inventory.changed": tuple(topology.nodes),
+            "node.join": (subject,),
+            drift.KIND: (subject,),
+        }
         alerts = prometheus.firing() if kind.startswith("alert.") else ()
         return replace(self._truth(served, views, hosts.get(kind, ())), alerts=alerts)
 
