@@ -29,7 +29,7 @@ from pigsty.journal import Journal
 from pigsty.kept import Kept
 from pigsty.occupied import Occupied
 from pigsty.platform import of_grains
-from pigsty.react import HIGHSTATE, Truth
+from pigsty.reactions.truth import HIGHSTATE, Truth
 
 __virtualname__ = "pigsty_worker"
 

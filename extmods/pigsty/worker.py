@@ -19,7 +19,7 @@ from pigsty.drift import Reading
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
-from pigsty.react import Decision, Step, Truth
+from pigsty.reactions.truth import Decision, Step, Truth
 from pigsty.returns import HostResult, merge
 from pigsty.turns import NotNow
 
@@ -196,7 +196,9 @@ class Worker:
             self._again(journal, reaction, f"{decision.why}; {_list(troubles)}", detail)
             return
         outcome = f"{decision.why}{_done(results, decision.absent)}"
-        journal.end(reaction, "done", outcome, self._clock(), detail, decision.fact)
+        journal.end(
+            reaction, "done", outcome, self._clock(), detail, decision.fact, known=decision.known
+        )
 
     def _again(
         self,

@@ -16,7 +16,7 @@ from pigsty.drift import Reading
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
 from pigsty.plan import HostPlan, Plan
-from pigsty.react import HIGHSTATE, Step, Truth
+from pigsty.reactions.truth import HIGHSTATE, Step, Truth
 from pigsty.returns import Change, Failure, HostResult
 from pigsty.worker import Worker
 
