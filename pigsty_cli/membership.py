@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pigsty import membership
@@ -53,14 +53,43 @@ def rows(topology: Topology) -> list[dict[str, Any]]:
 
 
 def add(words: Sequence[str], *, test: bool, output: str) -> int:
-    """Carry out ``pigsty etcd add``; return the exit code."""
+    """Carry out ``pigsty etcd add`` (see :func:`grow`); return the exit code."""
+    phases = grow(words, test=test)
+    return _report(phases, output, test=test) if phases else 0
+
+
+def rm(word: str, *, dead: bool, yes: bool, test: bool, output: str) -> int:
+    """Carry out ``pigsty etcd rm`` (see :func:`shrink`); return the exit code."""
+
+    def agreed(name: str) -> None:
+        if not yes:
+            confirm(name, "member")
+
+    return _report(shrink(word, dead=dead, test=test, agreed=agreed), output, test=test)
+
+
+def grow(words: Sequence[str], *, test: bool) -> Phases | None:
+    """Make members of etcd, and tell everybody who uses the store.
+
+    Args:
+        words: who, as names or addresses; all of the inventory if empty.
+        test: only look.
+
+    Returns:
+        What ran; None when all of them belong to it already.
+
+    Raises:
+        TargetError: the inventory has no such member.
+        MembershipRefused: the newcomer would cost the store its majority.
+        Refused: a machine can't be asked.
+    """
     topology = deployment.usable(find(PLACES[0])).topology
     with lock.held(f"pigsty etcd add {' '.join(words)}".rstrip()), Master() as master:
         _host, members = _asked(master, topology)
         new = membership.addition(topology, members, _healthy(members), words)
         if not new:
             message("all members of the inventory belong to etcd: there is nobody to add")
-            return 0
+            return None
         names = ", ".join(f"{member.name} on {member.ip}" for member in new)
         message(f"Adding to etcd, one after the other: {names}. Those that run are not restarted")
         phases = _phases(master, topology, test)
@@ -71,11 +100,28 @@ def add(words: Sequence[str], *, test: bool, output: str) -> int:
         if good:
             others = tuple(m.ip for m in topology.etcd if m not in new)
             _tell(phases, others)
-    return _report(phases, output, test=test)
+    return phases
 
 
-def rm(word: str, *, dead: bool, yes: bool, test: bool, output: str) -> int:
-    """Carry out ``pigsty etcd rm``; return the exit code."""
+def shrink(
+    word: str, *, dead: bool, test: bool, agreed: Callable[[str], None] = lambda _name: None
+) -> Phases:
+    """Take a member out of etcd, after everybody who uses the store was told.
+
+    Args:
+        word: its name, address or ID.
+        dead: a person says that its machine is gone for good.
+        test: only look.
+        agreed: is called with its name before anything is done, and raises if it shall not be.
+
+    Returns:
+        What ran.
+
+    Raises:
+        TargetError: the store has no such member.
+        MembershipRefused: the inventory has it, or the others could not go on without it.
+        Refused: a machine can't be asked.
+    """
     topology = deployment.usable(find(PLACES[0])).topology
     with lock.held(f"pigsty etcd rm {word}"), Master() as master:
         host, members = _asked(master, topology)
@@ -87,8 +133,8 @@ def rm(word: str, *, dead: bool, yes: bool, test: bool, output: str) -> int:
             raise Refused(f"{gone.host}: {why}. --dead is for a machine that is gone for good")
         for sentence in plan.sentences:
             message(sentence)
-        if not (test or yes):
-            confirm(gone.name or gone.id, "member")
+        if not test:
+            agreed(gone.name or gone.id)
         # Nobody asks it any more when it goes.
         _tell(phases, tuple(member.ip for member in topology.etcd))
         if not test and all(result.good for result in phases.results.values()):
@@ -97,7 +143,7 @@ def rm(word: str, *, dead: bool, yes: bool, test: bool, output: str) -> int:
             message(f"{gone.name or gone.id} has left")
         if not dead and (test or all(result.good for result in phases.results.values())):
             phases.run("removed", (Job((gone.host,), ("etcd.remove",)),), {"pigsty_removal": {}})
-    return _report(phases, output, test=test)
+    return phases
 
 
 def _asked(master: Master, topology: Topology) -> tuple[str, tuple[Living, ...]]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pigsty.clients.patroni import Cluster, Member, Patroni
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
-from pigsty.operations import Plan, Snapshot
+from pigsty.operations import NotYet, Plan, Snapshot
+from pigsty.render import services
 from pigsty.summary import newest
+from pigsty.topology import Topology
 from pigsty_cli import following
 from pigsty_cli.access import Access
 from pigsty_cli.deployment import ask
 from pigsty_cli.errors import CliError
+from pigsty_cli.output import message
 
 Say = Callable[[str], None]
 
@@ -62,6 +65,46 @@ def look(to: Access) -> Snapshot:
         paused=view.paused,
         config=config,
     )
+
+
+def settled(
+    to: Access, decision: Callable[[Snapshot], Plan], say: Say, *, waits: bool = True
+) -> tuple[Snapshot, Plan]:
+    """Look and decide; look again while the answer is "not yet".
+
+    Args:
+        to: the cluster's members.
+        decision: makes the plan of what was seen.
+        say: takes a line of progress.
+        waits: False: the first answer counts, as for a preview.
+
+    Returns:
+        The last look, and what was decided by it.
+
+    Raises:
+        OperationRefused: by the last look, at the latest after the deadline ``patroni.fit``.
+        CliError: nobody answers.
+    """
+    found: list[tuple[Snapshot, Plan]] = []
+    refusals: list[NotYet] = []
+
+    def decided() -> bool:
+        seen = look(to)
+        try:
+            found.append((seen, decision(seen)))
+        except NotYet as refusal:
+            if not waits:
+                raise
+            if not refusals:
+                say(f"{refusal}; waiting for what members say at Patroni's next loop")
+            refusals.append(refusal)
+        return bool(found)
+
+    try:
+        wait_until(decided, "patroni.fit", "a member can take the lead")
+    except DeadlineExceeded:
+        raise refusals[-1] from None
+    return found[0]
 
 
 def _view(to: Access, host: str) -> Cluster | None:
@@ -111,6 +154,60 @@ def carry_out(
         "promote": run.promote,
         "demote": run.demote,
     }[plan.action]()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An operation that was looked at, and carried out unless only a look was wanted.
+
+    Attributes:
+        seen: the cluster as it was before.
+        plan: what was decided.
+        rows: a row for each thing that was done: ``member``, ``done``, ``seconds``.
+    """
+
+    seen: Snapshot
+    plan: Plan
+    rows: list[dict[str, Any]]
+
+
+def operate(
+    topology: Topology,
+    to: Access,
+    decide: Callable[[Snapshot], Plan],
+    *,
+    test: bool,
+    agreed: Callable[[], None] = lambda: None,
+    again: Callable[[Snapshot], Plan] | None = None,
+) -> Done:
+    """Look at a cluster, decide, tell, and do.
+
+    Args:
+        topology: the inventory.
+        to: the cluster's members.
+        decide: makes the plan of what was seen.
+        test: only look and decide.
+        agreed: is called before anything is done, and raises if it shall not be.
+        again: makes a second plan when the first one is done.
+
+    Raises:
+        OperationRefused: it can't be done now.
+    """
+    seen, plan = settled(to, decide, message, waits=not test)
+    message(f"{plan.sentence}." + (f"\n  {plan.effect}" if plan.effect else ""))
+    if test or not plan.members:
+        return Done(seen, plan, [])
+    agreed()
+    own = tuple(member.ip for member in to.cluster.members)
+    carriers = services.providers(topology, to.cluster) or own
+    rows = carry_out(to, seen, plan, message, carriers)
+    if again is not None:
+        now = look(to)
+        more = again(now)
+        if more.members:
+            message(f"{more.sentence}.")
+            rows += carry_out(to, now, more, message)
+    return Done(seen, plan, rows)
 
 
 class _Run:

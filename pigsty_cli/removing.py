@@ -82,10 +82,13 @@ class Removal:
         if not plan.handover or self._declared is None:
             return
         to = access.of(self._declared, KEY, CA)
-        seen = operating.look(to)
         names = {member.name for member in plan.members} - {plan.handover}
-        staying = tuple(m for m in seen.members if m.name not in names)
-        order = operations.switchover(dataclasses.replace(seen, members=staying))
+
+        def to_one_that_stays(seen: operations.Snapshot) -> operations.Plan:
+            staying = tuple(m for m in seen.members if m.name not in names)
+            return operations.switchover(dataclasses.replace(seen, members=staying))
+
+        seen, order = operating.settled(to, to_one_that_stays, message)
         carriers = services_of(self._topology, plan.cluster)
         operating.carry_out(to, seen, order, message, carriers)
 

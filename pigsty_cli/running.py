@@ -13,14 +13,26 @@ import click
 
 from pigsty import targets
 from pigsty.deadlines import DeadlineExceeded, wait_until
-from pigsty_cli import applying, attempts, exitcodes, history, lock, progress, report, saltapi
+from pigsty.returns import HostResult
+from pigsty_cli import (
+    applying,
+    attempts,
+    deployment,
+    exitcodes,
+    history,
+    inventories,
+    lock,
+    progress,
+    report,
+    saltapi,
+)
 from pigsty_cli.applying import Plan, Presence, Run, Screen
 from pigsty_cli.errors import Refused
 from pigsty_cli.output import message
 
 
 def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
-    """Carry out a plan under the lock, tell how it goes, and print the results.
+    """Carry out a plan (see :func:`perform`) and print the results.
 
     Args:
         plan: what to do.
@@ -30,10 +42,52 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
 
     Returns:
         The exit code.
+    """
+    results = perform(plan, what, ask=ask)
+    report.show(results, _labels(plan), output, test=plan.test, told=bool(plan.work))
+    return report.exit_code(results)
+
+
+def whole(words: Sequence[str], names: Sequence[str] = (), *, test: bool) -> Plan:
+    """Return the plan that makes machines match the inventory.
+
+    Args:
+        words: whom, as a person names them; all nodes if empty.
+        names: which modules; all if empty.
+        test: only look.
+
+    Raises:
+        TargetError: there is no such target or module.
+        Refused: the inventory has errors, or none of the targets has any of the modules.
+    """
+    # The file that the ext_pillar reads: another one could be shown here, but not applied.
+    topology = deployment.usable(inventories.find(inventories.PLACES[0])).topology
+    wanted = targets.modules(names)
+    hosts = tuple(
+        host
+        for host in targets.resolve(topology, words)
+        if targets.touched(topology.nodes[host], wanted)
+    )
+    if not hosts:
+        raise Refused("none of the targets has any of the modules: nothing to do")
+    return Plan(topology, hosts, wanted, test)
+
+
+def perform(plan: Plan, what: str, *, ask: bool = False) -> list[HostResult]:
+    """Carry out a plan under the lock, and tell how it goes.
+
+    Args:
+        plan: what to do.
+        what: what runs, as a person would type it.
+        ask: whether a person on a terminal is asked before anything is touched.
+
+    Returns:
+        A result for every host that has something to run.
 
     Raises:
         Refused: another run goes on, a recovery has stopped a cluster, nobody is there, or packages
             couldn't come.
+        click.exceptions.Exit: Ctrl-C; how to follow the jobs, which go on, was told.
     """
     with lock.held(what + (" --test" if plan.test else "")), saltapi.Master() as master:
         found = applying.presence(master, plan.hosts, plan.topology.admin_ip)
@@ -54,19 +108,21 @@ def carry_out(plan: Plan, what: str, output: str, *, ask: bool = False) -> int:
         _check_admin(plan, found, built=built)
         if ask and not plan.test and sys.stdin.isatty() and sys.stderr.isatty():
             click.confirm("Go on?", default=True, abort=True, err=True)
-        labels = {host: plan.topology.nodes[host].name for host in plan.hosts}
-        run = Run(master, plan, screen(labels), message)
+        run = Run(master, plan, screen(_labels(plan)), message)
         try:
             results = run.run(found, built=built)
         except KeyboardInterrupt:
             _interrupted(run)
-            return exitcodes.INTERRUPTED
+            raise click.exceptions.Exit(exitcodes.INTERRUPTED) from None
         # The table of `pigsty status` says when a host was applied as a whole.
         if not plan.test and not plan.work:
             history.remember(results, run.jids)
         history.note(plan, basis, results)
-    report.show(results, labels, output, test=plan.test, told=bool(plan.work))
-    return report.exit_code(results)
+    return results
+
+
+def _labels(plan: Plan) -> dict[str, str]:
+    return {host: plan.topology.nodes[host].name for host in plan.hosts}
 
 
 def screen(labels: dict[str, str]) -> Callable[[Sequence[str]], Screen]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pigsty import operations, upgrading
@@ -21,8 +22,36 @@ from pigsty_cli.saltapi import Master
 from pigsty_cli.scaling import Phases
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An upgrade that was looked at, and carried out unless only a look was wanted.
+
+    Attributes:
+        plan: what was decided.
+        rows: a row for each thing that was done: ``member``, ``done``, ``seconds``.
+    """
+
+    plan: Upgrade
+    rows: list[dict[str, Any]]
+
+
 def command(name: str, *, yes: bool, test: bool, output: str) -> None:
-    """Carry out ``pigsty pgsql upgrade``.
+    """Carry out ``pigsty pgsql upgrade`` (see :func:`upgrade`)."""
+    done = upgrade(name, test=test, agreed=(lambda: None) if yes else (lambda: confirm(name)))
+    if output != "table":
+        steps = [{"action": step.action, "member": step.member} for step in done.plan.steps]
+        emit({"cluster": name, "test": test, "plan": steps, "steps": done.rows}, output)
+    elif done.rows:
+        emit(done.rows, output, columns=COLUMNS)
+
+
+def upgrade(name: str, *, test: bool, agreed: Callable[[], None] = lambda: None) -> Done:
+    """Bring the newest minor release to a cluster.
+
+    Args:
+        name: the cluster.
+        test: only look and decide.
+        agreed: is called before anything is done, and raises if it shall not be.
 
     Raises:
         TargetError: the inventory has no such cluster.
@@ -38,14 +67,10 @@ def command(name: str, *, yes: bool, test: bool, output: str) -> None:
         plan = under_way.plan()
         for sentence in plan.sentences:
             message(sentence)
-        if plan.steps and not (yes or test):
-            confirm(name)
-        rows = [] if test else under_way.carry_out(plan)
-    if output != "table":
-        steps = [{"action": step.action, "member": step.member} for step in plan.steps]
-        emit({"cluster": name, "test": test, "plan": steps, "steps": rows}, output)
-    elif rows:
-        emit(rows, output, columns=COLUMNS)
+        if test or not plan.steps:
+            return Done(plan, [])
+        agreed()
+        return Done(plan, under_way.carry_out(plan))
 
 
 class _Upgrading:
@@ -95,10 +120,12 @@ class _Upgrading:
 
     def _operation(self, step: Step) -> list[dict[str, Any]]:
         """Restart a member or move the lead, decided by what is true when its turn comes."""
-        seen = operating.look(self._to)
         if step.action == "restart":
+            seen = operating.look(self._to)
             plan = operations.restart(seen, [step.member])
             return operating.carry_out(self._to, seen, plan, message)
-        plan = operations.switchover(seen, step.member)
+        seen, plan = operating.settled(
+            self._to, lambda seen: operations.switchover(seen, step.member), message
+        )
         carriers = services.providers(self._topology, self._cluster) or tuple(self._hosts.values())
         return operating.carry_out(self._to, seen, plan, message, carriers)

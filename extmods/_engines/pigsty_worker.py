@@ -29,7 +29,7 @@ from pigsty.journal import Journal
 from pigsty.kept import Kept
 from pigsty.occupied import Occupied
 from pigsty.platform import of_grains
-from pigsty.react import HIGHSTATE, Truth
+from pigsty.reactions.truth import HIGHSTATE, Truth
 
 __virtualname__ = "pigsty_worker"
 
@@ -48,9 +48,9 @@ def start(inventory, key, pki):
         pki: folder of the CA.
     """
     actor = Actor(inventory, Access(Path(key), Path(pki)))
-    accepted = Path(__opts__["pki_dir"], "minions")
+    keys_of = Path(__opts__["pki_dir"])
     log = LogCount(Path(__opts__["log_file"]))
-    publisher = Publisher(inventory, int(__opts__["publish_port"]), accepted, log)
+    publisher = Publisher(inventory, int(__opts__["publish_port"]), keys_of, log)
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
         tell = _Teller(publisher, lambda: bus.fire_event({}, events.tag("beat")))
         service.serve(Journal, actor, actor.whole, time.time, threading.Event(), tell)
@@ -83,7 +83,11 @@ class Actor:
         topology = served.topology
         cluster = topology.pg_clusters.get(subject)
         views = self._access.of(topology, [cluster]) if cluster else {}
-        hosts = {"inventory.changed": tuple(topology.nodes), "node.join": (subject,)}
+        hosts = {
+            "inventory.changed": tuple(topology.nodes),
+            "node.join": (subject,),
+            drift.KIND: (subject,),
+        }
         alerts = prometheus.firing() if kind.startswith("alert.") else ()
         return replace(self._truth(served, views, hosts.get(kind, ())), alerts=alerts)
 

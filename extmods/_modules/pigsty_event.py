@@ -15,7 +15,7 @@ def __virtual__() -> str:
 
 
 def trim(tag: str, data: Any) -> dict[str, Any]:
-    """Return an event's tag and data as arguments of the runner ``pigsty_react.hint``.
+    """Return an event's tag, data and stamp as arguments of the runner ``pigsty_react.hint``.
 
     Args:
         tag: the event's tag.

@@ -6,6 +6,7 @@ It is what every reactor calls, so it does nothing but look at the event's form 
 from pigsty import alive, events, react
 from pigsty.clients import keys
 from pigsty.journal import Journal, now
+from pigsty.reactions import nodes
 
 __virtualname__ = "pigsty_react"
 
@@ -18,12 +19,13 @@ def __virtual__():
     return __virtualname__
 
 
-def hint(tag, data):
+def hint(tag, data, stamp=""):
     """Write down an event, and queue what follows from it.
 
     Args:
         tag: the event's tag.
         data: its data; nothing in it is trusted.
+        stamp: when the master put it on the bus.
 
     Returns:
         The number of the reaction, None when nothing follows.
@@ -40,12 +42,13 @@ def hint(tag, data):
         # Whoever was refused calls again every few seconds, and one line tells of it.
         if found.kind == "node.key" and (
             journal.settled(found.kind, found.subject)
-            == react.refused_keys(keys.read(), found.subject)
+            == nodes.refused_keys(keys.read(), found.subject)
         ):
             return None
         came = now()
         rest = journal.rest(found.kind, found.subject, came)
-        return journal.note(found, came, refused, max(DELAY.get(found.kind, 0.0), rest))
+        delay = max(DELAY.get(found.kind, 0.0), rest)
+        return journal.note(found, came, refused, delay, events.fired(stamp, came))
     finally:
         journal.close()
 

@@ -49,6 +49,9 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # Patroni answers a switchover when another member holds the leader key: the old leader's
         # last checkpoint comes before.
         "patroni.switchover": 90.0,
+        # What a member tells the DCS of itself is up to a loop of Patroni old: two of the slowest
+        # preset (`wide`, 20 s) before it is believed that nobody is fit to lead.
+        "patroni.fit": 40.0,
         # The new leader's PostgreSQL takes writes; the old one is stopped, rewound and streams.
         "patroni.leads": 60.0,
         "patroni.follows": 120.0,

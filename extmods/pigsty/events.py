@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,7 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "node.key": "pigsty/node/{id}/key",
         "inventory.changed": "pigsty/inventory/changed",
         "inventory.bad": "pigsty/inventory/bad",
+        "inventory.pull": "pigsty/inventory/pull",
         "alert.firing": "pigsty/alert/{name}/firing",
         "alert.resolved": "pigsty/alert/{name}/resolved",
         "beat": "pigsty/beat",
@@ -69,6 +71,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "node.key": {"id": (str,), "act": (str,)},
         "inventory.changed": {"checksum": (str,)},
         "inventory.bad": {"checksum": (str,), "errors": (int,)},
+        "inventory.pull": {"failed": (bool,)},
         "alert.firing": {"name": (str,), "cls": (str,), "ins": (str,), "ip": (str,)},
         "alert.resolved": {"name": (str,), "cls": (str,), "ins": (str,), "ip": (str,)},
         "drift": {"id": (str,), "states": (int,)},
@@ -211,6 +214,8 @@ def read(text: str, event: Any) -> tuple[Hint, str]:
 
 #: What of an event is looked at: who sent it, what a minion sent, and the fields of all kinds.
 _LOOKED_AT = frozenset({"id", "data"}).union(*FIELDS.values())
+#: When the master put it on the bus: it writes this over whatever a minion has sent.
+_STAMP = "_stamp"
 #: Numbers that fit: others can't stand in an event.
 _INT64 = 2**63
 
@@ -226,9 +231,26 @@ def trim(text: str, event: Any) -> dict[str, Any]:
         event: its data, as it is on the bus.
 
     Returns:
-        ``tag`` and ``data``, the arguments of the runner ``pigsty_react.hint``.
+        ``tag``, ``data`` and ``stamp``, the arguments of the runner ``pigsty_react.hint``.
     """
-    return {"tag": printable(text), "data": _trimmed(event, 2)}
+    stamp = event.get(_STAMP) if isinstance(event, Mapping) else None
+    return {"tag": printable(text), "data": _trimmed(event, 2), "stamp": printable(stamp or "")}
+
+
+def fired(stamp: str, now: float) -> float:
+    """Return when an event was put on the bus, seconds since 1970.
+
+    Args:
+        stamp: as :func:`trim` gives it.
+        now: what counts for an event that doesn't tell, or that tells of the future.
+    """
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return now
+    # Salt's is in UTC, also where it doesn't say so.
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(now, moment.timestamp())
 
 
 def _trimmed(value: Any, depth: int) -> Any:

@@ -3,7 +3,7 @@
 Events are hints on a bus that may lose them, and a master may stop at any moment. So a hint is
 written down first, and the reaction that it asks for stays here until it has ended. One reaction is
 queued per subject (a cluster, a node, the inventory) and kind: further hints join it. At most one
-reaction per subject runs at a time.
+reaction per subject runs at a time. Which hints are one reaction besides: ``coalescing.py``.
 
 The record is an SQLite file that the master's processes share.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pigsty import coalescing
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
@@ -29,9 +30,6 @@ PATH = Path("/var/lib/pigsty/journal.db")
 #: Entries older than so many seconds are forgotten (90 days), and the oldest beyond so many.
 KEEP_SECONDS = 90 * 86400
 KEEP_ENTRIES = 200_000
-#: Seconds in which hints join after a reaction with nothing to change: in a burst most say again
-#: what was dealt with. What is really new waits so long at most.
-REST = 3.0
 
 State = Literal["queued", "running", "done", "failed"]
 
@@ -88,7 +86,7 @@ class Reaction:
         kind: what it reacts to, a key of :data:`pigsty.events.TAGS`.
         subject: a cluster, a node, or what else the kind is about.
         state: ``queued``, ``running``, ``done`` or ``failed``.
-        queued: when the first hint came, seconds since 1970, as all times here.
+        queued: when the first event was fired, seconds since 1970, as all times here.
         due: not before this.
         attempts: how often it began.
         began: when the last attempt began.
@@ -118,7 +116,7 @@ class Entry:
 
     Attributes:
         id: its number.
-        at: when.
+        at: when it was fired.
         hint: what it said.
         refused: why nothing follows from it, else "".
         reaction: what follows.
@@ -153,7 +151,7 @@ class Journal:
             # reconcile finds; it never damages the file.
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA + coalescing.SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: {error}") from error
 
@@ -161,34 +159,54 @@ class Journal:
         """Give it back."""
         self._db.close()
 
-    def note(self, hint: Hint, now: float, refused: str = "", delay: float = 0.0) -> int | None:
-        """Write a hint down and queue the reaction to it, or join the one that is queued.
+    def note(
+        self,
+        hint: Hint,
+        now: float,
+        refused: str = "",
+        delay: float = 0.0,
+        fired: float | None = None,
+    ) -> int | None:
+        """Write a hint down; it joins the reaction that serves it, or one is queued.
 
         Args:
             hint: what came.
             now: seconds since 1970.
             refused: why nothing must follow from it.
             delay: seconds in which further hints may join before it begins.
+            fired: when the event was put on the bus; now by default.
 
         Returns:
             The number of the reaction, None for a refused hint.
         """
+        at = now if fired is None else fired
         with self._transaction():
-            number = None if refused else self._queue(hint.kind, hint.subject, now, now + delay)
+            number = None
+            if not refused:
+                number = self._serving(hint, at, now)
+                number = number or self._queue(hint.kind, hint.subject, at, now + delay)
             self._db.execute(
                 "INSERT INTO event (at, kind, subject, sender, data, refused, reaction)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (now, hint.kind, hint.subject, hint.sender, json.dumps(dict(hint.data)), refused,
+                (at, hint.kind, hint.subject, hint.sender, json.dumps(dict(hint.data)), refused,
                  number),
             )  # fmt: skip
         return number
 
-    def _queue(self, kind: str, subject: str, now: float, due: float) -> int:
+    def _serving(self, hint: Hint, fired: float, now: float) -> int | None:
+        """Have a hint join the reaction that has looked since it was fired, if there is one."""
+        number = coalescing.serving(self._db, hint.kind, hint.subject, fired, now)
+        if number is not None:
+            self._db.execute("UPDATE reaction SET hints = hints + 1 WHERE id = ?", (number,))
+        return number
+
+    def _queue(self, kind: str, subject: str, at: float, due: float) -> int:
         row = self._db.execute(
             "INSERT INTO reaction (kind, subject, state, queued, due) VALUES (?, ?, 'queued', ?, ?)"
             " ON CONFLICT (kind, subject) WHERE state = 'queued' DO UPDATE SET hints = hints + 1,"
-            " due = min(due, excluded.due), attempts = 0 RETURNING id",
-            (kind, subject, now, due),
+            " queued = min(queued, excluded.queued), due = min(due, excluded.due), attempts = 0"
+            " RETURNING id",
+            (kind, subject, at, due),
         ).fetchone()
         return int(row["id"])
 
@@ -203,14 +221,7 @@ class Journal:
         Returns:
             Seconds; 0 unless the last reaction to such a hint has just found nothing to change.
         """
-        row = self._db.execute(
-            "SELECT ended, detail FROM reaction WHERE kind = ? AND subject = ? AND state = 'done'"
-            " ORDER BY ended DESC LIMIT 1",
-            (kind, subject),
-        ).fetchone()
-        if row is None or any(json.loads(row["detail"]).values()):
-            return 0.0
-        return min(REST, max(0.0, float(row["ended"]) + REST - now))
+        return coalescing.rest(self._db, kind, subject, now)
 
     def take(self, now: float) -> Reaction | None:
         """Begin the reaction that has been due longest and whose subject has none running."""
@@ -233,6 +244,8 @@ class Journal:
         now: float,
         detail: Mapping[str, Any] | None = None,
         settled: str | None = None,
+        *,
+        known: bool = False,
     ) -> None:
         """Write down how a reaction ended.
 
@@ -243,6 +256,8 @@ class Journal:
             now: seconds since 1970.
             detail: more, for machines; no secrets.
             settled: the fact that has been dealt with now (see :meth:`settled`).
+            known: whether all that is true had been dealt with before. Then it is no line of its
+                own if another reaction ended just before it, or ends just after it.
         """
         with self._transaction():
             self._db.execute(
@@ -253,6 +268,15 @@ class Journal:
                 self._db.execute(
                     "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)",
                     (reaction.kind, reaction.subject, settled, now),
+                )
+            if state == "done":
+                coalescing.looked(
+                    self._db,
+                    (reaction.id, reaction.kind, reaction.subject, reaction.queued),
+                    reaction.began or now,
+                    now,
+                    known=known,
+                    quiet=not any((detail or {}).values()),
                 )
 
     def retry(self, reaction: Reaction, due: float, why: str, *, counted: bool = True) -> None:
@@ -272,13 +296,10 @@ class Journal:
             if waiting:
                 # The one that waits is newer and brings its own attempts; ours joins it.
                 self._db.execute(
-                    "UPDATE event SET reaction = ? WHERE reaction = ?", (waiting["id"], reaction.id)
+                    "UPDATE reaction SET queued = min(queued, ?) WHERE id = ?",
+                    (reaction.queued, waiting["id"]),
                 )
-                self._db.execute(
-                    "UPDATE reaction SET hints = hints + ?, queued = min(queued, ?) WHERE id = ?",
-                    (reaction.hints, reaction.queued, waiting["id"]),
-                )
-                self._db.execute("DELETE FROM reaction WHERE id = ?", (reaction.id,))
+                coalescing.join(self._db, reaction.id, waiting["id"])
                 return
             self._db.execute(
                 "UPDATE reaction SET state = 'queued', due = ?, outcome = ?, attempts = ?"
@@ -402,6 +423,7 @@ class Journal:
                 "DELETE FROM reaction WHERE state IN ('done', 'failed')"
                 " AND id NOT IN (SELECT reaction FROM event WHERE reaction IS NOT NULL)"
             )
+            self._db.execute("DELETE FROM look WHERE reaction NOT IN (SELECT id FROM reaction)")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ admin node alone, takes such labels as they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pigsty.clients.keys import State
 from pigsty.drift import Reading
 from pigsty.render.files import BANNER
 from pigsty.tally import Tally
@@ -33,7 +35,9 @@ DRIFT = "pigsty_drift_states"
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "pigsty_minion_accepted": "Whether the master has accepted the host's key",
+        "pigsty_minion_impostor": "Whether somebody else showed another key under the host's name",
         "pigsty_minion_connected": "Whether the host's minion is connected to the master",
+        "pigsty_keys_unknown": "Keys that wait or were denied, of hosts that have no accepted one",
         "pigsty_converge_time_seconds": "When the host was last applied, seconds since 1970",
         "pigsty_converge_failed": "States that failed in the host's last apply; 1 for a lost run",
         "pigsty_converge_changed": "States that changed something in the host's last apply",
@@ -57,7 +61,7 @@ class Snapshot:
 
     Attributes:
         topology: the deployment.
-        accepted: ids of the minions whose keys the master has accepted.
+        keys: ids of the minions whose keys the master has, by what it did about them.
         connected: ids of those that are connected.
         applies: the contents of :data:`APPLIES_FILE`.
         drift: what the last look at each host has found, by address.
@@ -67,13 +71,23 @@ class Snapshot:
     """
 
     topology: Topology
-    accepted: frozenset[str] = frozenset()
+    keys: Mapping[State, frozenset[str]] = field(default_factory=dict)
     connected: frozenset[str] = frozenset()
     applies: Mapping[str, Any] = field(default_factory=dict)
     drift: Mapping[str, Reading] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     alive: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0
+
+    @property
+    def accepted(self) -> frozenset[str]:
+        """Ids of the minions that are trusted."""
+        return self.keys.get("accepted", frozenset())
+
+    @property
+    def knocking(self) -> frozenset[str]:
+        """Ids under which a key was shown that nobody has dealt with; to reject one is to do so."""
+        return self.keys.get("pending", frozenset()) | self.keys.get("denied", frozenset())
 
 
 def text(snapshot: Snapshot) -> str:
@@ -97,6 +111,12 @@ Sample = tuple[str, Mapping[str, str], float]
 def _samples(snapshot: Snapshot) -> Iterator[Sample]:
     for node in snapshot.topology.nodes.values():
         yield from _minion(snapshot, node)
+    known = snapshot.topology.nodes
+    strange = snapshot.knocking - snapshot.accepted
+    # What a stranger calls itself is no label: it may call itself anything, as often as it likes.
+    by_place = Counter("inventory" if id in known else "elsewhere" for id in strange)
+    for place in ("inventory", "elsewhere"):
+        yield "pigsty_keys_unknown", {"host": place}, by_place[place]
     tally = snapshot.tally
     for state in ("queued", "running"):
         yield "pigsty_reactions_open", {"state": state}, tally.open.get(state, 0)
@@ -115,6 +135,8 @@ def _samples(snapshot: Snapshot) -> Iterator[Sample]:
 def _minion(snapshot: Snapshot, node: Node) -> Iterable[Sample]:
     labels = {"cls": node.cluster, "ins": node.name or node.ip, "ip": node.ip}
     yield "pigsty_minion_accepted", labels, node.ip in snapshot.accepted
+    impostor = node.ip in snapshot.accepted & snapshot.knocking
+    yield "pigsty_minion_impostor", labels, impostor
     yield "pigsty_minion_connected", labels, node.ip in snapshot.connected
     applied = snapshot.applies.get(node.ip)
     if isinstance(applied, Mapping) and (when := _moment(applied)) is not None:

@@ -40,6 +40,10 @@ class OperationRefused(PigstyError):
     exit_code = 4
 
 
+class NotYet(OperationRefused):
+    """Refused by what members told the DCS, up to a loop of Patroni ago: worth another look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A cluster at one moment.
@@ -133,6 +137,7 @@ def switchover(snapshot: Snapshot, candidate: str | None = None) -> Plan:
     """Hand the lead to a healthy replica; the least lagging one without a ``candidate``.
 
     Raises:
+        NotYet: nobody is fit to take it, and somebody may be after their Patroni's next loop.
         OperationRefused: there's nobody to hand it over, or to.
         TargetError: no such member.
     """
@@ -365,17 +370,32 @@ def _candidate(snapshot: Snapshot, name: str | None, *, trusting: bool) -> Membe
         if member.leader:
             raise OperationRefused(f"{name} leads {snapshot.cluster} already")
         if reason := obstacle(snapshot, member, trusting=trusting):
-            raise OperationRefused(f"{name} can't take the lead: {reason}")
+            refused = _refusal(snapshot, [member])
+            raise refused(f"{name} can't take the lead: {reason}")
         return member
     reasons = {m.name: obstacle(snapshot, m, trusting=trusting) for m in snapshot.replicas}
     fit = [m for m in snapshot.replicas if not reasons[m.name]]
     if not fit:
         why = "; ".join(f"{who}: {reason}" for who, reason in reasons.items())
-        raise OperationRefused(
+        refused = _refusal(snapshot, snapshot.replicas)
+        raise refused(
             f"{snapshot.cluster} has no replica that can take the lead"
             + (f" ({why})" if why else "")
         )
     return min(fit, key=lambda m: (m.role not in SYNCHRONOUS, m.lag or 0, m.name))
+
+
+def _refusal(snapshot: Snapshot, hindered: Sequence[Member]) -> type[OperationRefused]:
+    """Return whether another look may find one of them fit: right after a switch of WAL all lag.
+
+    That somebody is silent was seen just now, and a tag stays. Without a healthy leader nobody
+    waits: Patroni does what can be done, and --force what can't.
+    """
+    looks_again = snapshot.healthy(snapshot.leader) and any(
+        member.name in snapshot.answering and not member.tags.get("nofailover")
+        for member in hindered
+    )
+    return NotYet if looks_again else OperationRefused
 
 
 def not_paused(snapshot: Snapshot, otherwise: str = "") -> None:

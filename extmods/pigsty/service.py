@@ -11,7 +11,7 @@ from pigsty import drift, worker
 from pigsty.errors import PigstyError
 from pigsty.journal import Journal
 from pigsty.metrics import INTERVAL
-from pigsty.react import Truth
+from pigsty.reactions.truth import Truth
 from pigsty.worker import Actor, Worker
 
 log = logging.getLogger(__name__)

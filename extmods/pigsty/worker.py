@@ -19,7 +19,7 @@ from pigsty.drift import Reading
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
-from pigsty.react import Decision, Step, Truth
+from pigsty.reactions.truth import Decision, Step, Truth
 from pigsty.returns import HostResult, merge
 from pigsty.turns import NotNow
 
@@ -160,7 +160,11 @@ class Worker:
         self._actor.tell(drift.KIND, host, {"id": host, "states": len(reading.states)})
         why = f"{decision.why} {drift.sentence(reading)}"
         healed: Mapping[str, HostResult] = {}
-        if states := drift.healing(reading, truth.automatic.heal):
+        states = drift.healing(reading, truth.automatic.heal)
+        if states and _edited(truth, host):
+            # Its states would carry out the edit as well, which is for a person to do.
+            why += "; an edit that isn't applied touches it, so it wasn't set right: `pigsty plan`"
+        elif states:
             healed = self._actor.run(Step((host,), states))
             why += f"; applied {' '.join(states)}"
             if healed[host].good:
@@ -192,7 +196,9 @@ class Worker:
             self._again(journal, reaction, f"{decision.why}; {_list(troubles)}", detail)
             return
         outcome = f"{decision.why}{_done(results, decision.absent)}"
-        journal.end(reaction, "done", outcome, self._clock(), detail, decision.fact)
+        journal.end(
+            reaction, "done", outcome, self._clock(), detail, decision.fact, known=decision.known
+        )
 
     def _again(
         self,
@@ -258,6 +264,11 @@ def _subjects(truth: Truth, journal: Journal) -> Iterator[tuple[str, str]]:
     )
     if truth.change is not None:
         yield ("inventory.changed", "inventory")
+
+
+def _edited(truth: Truth, host: str) -> bool:
+    """Whether the inventory has an edit that was not applied to a host yet."""
+    return truth.change is not None and any(one.host == host for one in truth.change.hosts)
 
 
 def _ran(decision: Decision, results: Mapping[str, HostResult]) -> dict[str, tuple[str, ...]]:

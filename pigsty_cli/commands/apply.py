@@ -9,7 +9,7 @@ from contextlib import suppress
 import click
 
 from pigsty_cli import exitcodes
-from pigsty_cli.errors import Refused, UsageError
+from pigsty_cli.errors import UsageError
 from pigsty_cli.inventories import PLACES
 from pigsty_cli.output import emit, message, output_option
 
@@ -62,23 +62,10 @@ def command(
 def _apply(
     words: Sequence[str], names: Sequence[str], *, test: bool, yes: bool, output: str
 ) -> int:
-    from pigsty import targets
-    from pigsty_cli import deployment, running
-    from pigsty_cli.applying import Plan
-    from pigsty_cli.inventories import find
+    from pigsty_cli import running
 
-    # The file that the ext_pillar reads: another one could be shown here, but not applied.
-    topology = deployment.usable(find(PLACES[0])).topology
-    wanted = targets.modules(names)
-    hosts = tuple(
-        host
-        for host in targets.resolve(topology, words)
-        if targets.touched(topology.nodes[host], wanted)
-    )
-    if not hosts:
-        raise Refused("none of the targets has any of the modules: nothing to do")
     what = shlex.join(["pigsty", "apply", *words, *(f"-m{name}" for name in names)])
-    return running.carry_out(Plan(topology, hosts, wanted, test), what, output, ask=not yes)
+    return running.carry_out(running.whole(words, names, test=test), what, output, ask=not yes)
 
 
 def _changed(words: Sequence[str], *, test: bool, yes: bool, output: str) -> int:

@@ -10,10 +10,12 @@ import click
 
 from pigsty_cli.errors import Refused
 from pigsty_cli.inventories import find
-from pigsty_cli.output import emit, inventory_option, message, output_option
+from pigsty_cli.output import emit, inventory_option, output_option
 
 if TYPE_CHECKING:
     from pigsty.operations import Plan, Snapshot
+    from pigsty.topology import Topology
+    from pigsty_cli.access import Access
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,7 +55,9 @@ def switchover(cluster: str, candidate: str | None, **options: Any) -> None:
 
     Refused unless the leader is healthy and the candidate can take over without a loss: it streams,
     lags no more than `pg_rpo` allows, isn't marked as never to lead, and is a synchronous standby
-    where the cluster has them. The command ends when the new leader serves and the old one follows.
+    where the cluster has them. How they are is known from Patroni's last loop, so the command looks
+    again for up to 40 s before it refuses (--test says at once what it sees). It ends when the new
+    leader serves and the old one follows.
 
     Effect: writes wait for one or two seconds; open transactions are rolled back.
 
@@ -268,38 +272,37 @@ def operate(
         harmless: never ask.
         again: makes a second plan when the first one is done.
     """
-    from pigsty.render import services
-    from pigsty.targets import TargetError, nearest
-    from pigsty_cli import access, deployment, operating
+    from pigsty_cli import deployment, operating
 
     topology = deployment.load(find(inventory))
+    done = operating.operate(
+        topology,
+        reached(topology, cluster),
+        decide,
+        test=test,
+        agreed=(lambda: None) if yes or harmless else (lambda: confirm(cluster)),
+        again=again,
+    )
+    if test:
+        _preview(done.seen, done.plan, output)
+    elif output != "table":
+        emit(_data(done.plan, test=False) | {"steps": done.rows}, output)
+    elif done.rows:
+        emit(done.rows, output, columns=COLUMNS)
+
+
+def reached(topology: Topology, cluster: str) -> Access:
+    """Return how a cluster of the inventory is reached from the admin node.
+
+    Raises:
+        TargetError: the inventory has no such cluster.
+    """
+    from pigsty.targets import TargetError, nearest
+    from pigsty_cli import access
+
     if cluster not in topology.pg_clusters:
         raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
-    to = access.of(topology.pg_clusters[cluster], KEY, CA)
-    own = tuple(member.ip for member in to.cluster.members)
-    carriers = services.providers(topology, to.cluster) or own
-    seen = operating.look(to)
-    plan = decide(seen)
-    message(f"{plan.sentence}." + (f"\n  {plan.effect}" if plan.effect else ""))
-    if test:
-        _preview(seen, plan, output)
-        return
-    rows: list[dict[str, Any]] = []
-    if plan.members:
-        if not yes and not harmless:
-            confirm(cluster)
-        rows = operating.carry_out(to, seen, plan, message, carriers)
-        if again is not None:
-            seen = operating.look(to)
-            more = again(seen)
-            if more.members:
-                message(f"{more.sentence}.")
-                rows += operating.carry_out(to, seen, more, message)
-    if output == "table":
-        if rows:
-            emit(rows, output, columns=COLUMNS)
-    else:
-        emit(_data(plan, test=False) | {"steps": rows}, output)
+    return access.of(topology.pg_clusters[cluster], KEY, CA)
 
 
 def _preview(seen: Snapshot, plan: Plan, output: str) -> None:

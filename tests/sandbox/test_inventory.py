@@ -34,6 +34,12 @@ def _told(admin: Any, begin: float, kind: str) -> list[dict[str, Any]]:
     return [x for x in lines if x["kind"] == kind and x["at"] >= begin and x["state"] == "done"]
 
 
+def _drift(admin: Any, host: str) -> dict[str, Any]:
+    """The line about the latest look at a host."""
+    lines = admin.pigsty("events", host, "--since", "10m")
+    return [line for line in lines if line["kind"] == "drift"][-1]
+
+
 @pytest.fixture
 def settled(admin: Any, whole: Cluster, inventory: Inventory) -> Iterator[Inventory]:
     """Hosts that are as the inventory says, before and after."""
@@ -132,7 +138,9 @@ def test_a_bad_edit_changes_nothing_and_reactions_go_on(
     assert all(s["result"] and not s["changes"] for s in json.loads(out)[MEMBERS[1]].values())
 
 
-def test_what_somebody_edits_by_hand_is_drift(sandbox: Any, admin: Any, settled: Inventory) -> None:
+def test_what_somebody_edits_by_hand_is_drift_and_set_right_where_that_is_allowed(
+    sandbox: Any, admin: Any, settled: Inventory
+) -> None:
     host = MEMBERS[1]
     node = sandbox.node(host)
     (before,) = admin.pigsty("drift", host, "--now")
@@ -141,12 +149,22 @@ def test_what_somebody_edits_by_hand_is_drift(sandbox: Any, admin: Any, settled:
     assert code == 0, err
     (row,) = admin.pigsty("drift", host, "--now")
     assert row["states"] == ["pgsql-hba"]
-    told = [x for x in admin.pigsty("events", host, "--since", "10m") if x["kind"] == "drift"]
-    assert told[-1]["outcome"] == "pg-test-2 has drifted: a state differs: pgsql-hba"
+    drifted = "pg-test-2 has drifted: a state differs: pgsql-hba"
+    assert _drift(admin, host)["outcome"] == drifted
     assert "edited by hand" in node.run(["cat", "/pg/conf/pg_hba.conf"])[1], (
         "a look changes nothing"
     )
     settled.edit(lambda data: data["all"]["vars"].update(pigsty_self_heal=["pgsql"]))
+    settled.cluster("pg-test", pg_hba_rules=[RULE])
+    (row,) = admin.pigsty("drift", host, "--now")
+    assert row["states"] == ["pgsql-hba"]
+    assert "an edit that isn't applied touches it" in _drift(admin, host)["outcome"]
+    assert _with_rule(sandbox) == set(), "healing has carried out an edit"
+
+    settled.cluster("pg-test", pg_hba_rules=[])
     (row,) = admin.pigsty("drift", host, "--now")
     assert row["states"] == []
     assert "edited by hand" not in node.run(["cat", "/pg/conf/pg_hba.conf"])[1]
+    told = _drift(admin, host)
+    assert told["outcome"].startswith(f"{drifted}; applied pgsql")
+    assert told["detail"]["changed"] == {host: ["pgsql-hba"]}

@@ -191,6 +191,8 @@ ALERTS: dict[str, list[Series]] = {
     "ConvergeFailing": [(f"pigsty_converge_failed{{{I1}}}", 2, 0)],
     "ConvergeDrift": [(f"pigsty_drift_states{{{I1}}}", 2, 0)],
     "MinionLost": [(f"pigsty_minion_connected{{{I1}}}", 0, 1)],
+    "MinionImpostor": [(f"pigsty_minion_impostor{{{I1}}}", 1, 0)],
+    "MinionUnknown": [(f'pigsty_keys_unknown{{{I1},host="elsewhere"}}', 2, 0)],
     "ReactionsFailing": [
         (f'pigsty_reactions_ended{{{I1},kind="pgsql.leader",result="failed"}}', 1, 0),
     ],

@@ -19,7 +19,7 @@ from pigsty.clients.etcd import Etcd
 from pigsty.journal import Entry, Journal
 from pigsty.pillar.etcd import watcher_password
 from pigsty.pillar.site import Site
-from pigsty.react import Truth
+from pigsty.reactions.truth import Truth
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("salt_master.py")

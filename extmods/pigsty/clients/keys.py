@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -50,6 +51,17 @@ def read(pki: Path = PKI) -> tuple[Key, ...]:
             if not path.name.startswith("."):
                 found.append(Key(path.name, state, fingerprint(public), public))
     return tuple(sorted(found, key=lambda key: (key.id, list(FOLDERS).index(key.state))))
+
+
+def ids(pki: Path = PKI) -> Mapping[State, frozenset[str]]:
+    """Return whose keys are in each state, by names alone: that is cheap for ten thousand."""
+    found: dict[State, frozenset[str]] = {}
+    for state, folder in FOLDERS.items():
+        with suppress(OSError):  # Salt makes the folder with the first key
+            found[state] = frozenset(
+                path.name for path in (pki / folder).iterdir() if not path.name.startswith(".")
+            )
+    return found
 
 
 def fingerprint(public: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pigsty import alive, drift, kept, metrics
-from pigsty.clients import minions
+from pigsty.clients import keys, minions
 from pigsty.errors import PigstyError
 from pigsty.journal import Journal
 from pigsty.kept import Kept
@@ -65,7 +65,7 @@ class Publisher:
     Attributes:
         inventory: path of the inventory.
         port: of the master's publisher, to which minions connect.
-        keys: folder of the accepted keys.
+        pki: folder of the master's keys.
         log: the master's log.
         folder: where node_exporter looks; without it nothing is written.
         applies: the record of applies.
@@ -74,7 +74,7 @@ class Publisher:
 
     inventory: str
     port: int
-    keys: Path
+    pki: Path
     log: LogCount
     folder: Path = Path(TEXTFILES)
     applies: Path = metrics.APPLIES_FILE
@@ -92,12 +92,12 @@ class Publisher:
 
     def _snapshot(self, journal: Journal, now: float) -> Snapshot:
         topology = kept.serving(self.inventory, Kept().good).topology
-        accepted = frozenset(path.name for path in self.keys.iterdir())
+        known = keys.ids(self.pki)
         # The admin node's own minion may connect from any address of this machine.
-        own = {topology.admin_ip} & accepted
+        own = {topology.admin_ip} & known.get("accepted", frozenset())
         return Snapshot(
             topology,
-            accepted,
+            known,
             minions.connected(self.port) | own,
             _read(self.applies),
             drift.readings(journal),

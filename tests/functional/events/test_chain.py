@@ -117,19 +117,26 @@ def _encodes(value: Any) -> bool:
         return False
 
 
-def test_a_burst_becomes_few_reactions_and_the_last_leader_counts(chain: Chain, root: Etcd) -> None:
-    last = len(chain.entries())
+def test_a_burst_is_one_reaction_for_each_truth_and_the_last_leader_counts(
+    chain: Chain, root: Etcd
+) -> None:
+    last, moves = len(chain.entries()), 1
     with chain.bus() as bus:
         for number in range(BURST):
             name = "ab"[number % 2]
             if number % 30 == 0:
                 chain.etcd.put(root, "/pg/a/leader", f"a-{1 + number // 30 % 2}")
+                moves += 1
             claim = {"cluster": name, "leader": f"{name}-{number % 3}"}
             bus.fire_event(claim, f"pigsty/pgsql/{name}/leader")
     chain.etcd.put(root, "/pg/a/leader", "a-2")
     until("all are written down", lambda: len(_after(chain, last)) >= BURST, MANY)
     until("the last leader is followed", lambda: chain.followed("a", "a-2"), FOLLOWED)
     until("nothing waits", chain.idle, FOLLOWED)
-    done = {e.reaction.id: e.reaction for e in _after(chain, last) if e.reaction}
+    told = _after(chain, last)
+    done = {e.reaction.id: e.reaction for e in told if e.reaction}
     assert {reaction.state for reaction in done.values()} == {"done"}
-    assert len(done) < BURST / 5, "hints that come before a reaction begins are one"
+    subjects = [reaction.subject for reaction in done.values()]
+    assert subjects.count("b") == 1, "nothing happened to it: all of its hints are one reaction"
+    assert subjects.count("a") <= moves, "each leader that it had is followed once"
+    assert not [e for e in told if e.reaction is None]

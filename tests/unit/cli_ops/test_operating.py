@@ -34,6 +34,7 @@ class World:
         self.upstream: dict[str, Any] | None = None
         self.calls: list[tuple[str, ...]] = []
         self.refuses = ""
+        self.lagging = 0
         self.hosts = {f"10.10.10.1{n}": f"pg-test-{n}" for n in (1, 2, 3)}
 
     @property
@@ -41,9 +42,10 @@ class World:
         return "standby_leader" if self.upstream else "leader"
 
     def view(self) -> Cluster:
+        lag = 2**24 if self.lagging > 0 else 0
         members = [
             # What waits for a restart reaches the DCS later.
-            Member(name, host, 5432, "replica", "streaming", self.timeline, 0, False, {})
+            Member(name, host, 5432, "replica", "streaming", self.timeline, lag, False, {})
             for host, name in self.hosts.items()
         ]
         return Cluster(
@@ -79,7 +81,9 @@ class Fake:
 
     def cluster(self) -> Cluster:
         self._up()
-        return self.world.view()
+        seen = self.world.view()
+        self.world.lagging -= 1
+        return seen
 
     def config(self) -> dict[str, Any]:
         self._up()
@@ -206,6 +210,34 @@ def test_a_switchover_is_awaited_and_timed(
         ("pg-test-1", "follows"),
     ]
     assert "hands the lead" in err and "writes wait" in err
+
+
+def test_replicas_that_lag_by_patronis_last_loop_get_another_look(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.lagging = 10  # answers: every look asks three members
+    assert run(["pgsql", "switchover", "pg-test", "--yes"]) == exitcodes.OK
+    err = capsys.readouterr().err
+    assert err.count("lags 16777216 bytes") == 2 and err.count("waiting for what members say") == 1
+    assert world.calls == [("pg-test-1", "switchover", "pg-test-1", "pg-test-2")]
+
+
+def test_replicas_that_go_on_to_lag_are_refused_with_the_last_look(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.lagging = 10**6
+    monkeypatch.setattr(deadlines, "DEADLINES", {**deadlines.DEADLINES, "patroni.fit": 0.05})
+    words = ["pgsql", "switchover", "pg-test", "pg-test-3", "--yes"]
+    assert run(words) == exitcodes.REFUSED
+    assert "pg-test-3 can't take the lead: it lags 16777216" in capsys.readouterr().err
+    assert world.calls == []
+
+
+def test_a_preview_waits_for_nobody(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.lagging = 6
+    assert run(["pgsql", "switchover", "pg-test", "--test"]) == exitcodes.REFUSED
+    assert "waiting" not in capsys.readouterr().err
+    assert world.lagging == 3, "one look of three members"
 
 
 def test_a_standby_cluster_is_promoted_and_everybody_is_awaited(

@@ -27,7 +27,7 @@ from forged import Forged
 
 from pigsty import events, react, topology, views
 from pigsty.journal import Entry, Journal
-from pigsty.react import Step, Truth
+from pigsty.reactions.truth import Step, Truth
 from pigsty.returns import HostResult
 from pigsty.worker import Worker
 

@@ -104,3 +104,20 @@ def test_only_known_fields_are_kept_short_and_on_one_line() -> None:
 def test_a_long_tag_is_cut_before_it_is_stored() -> None:
     hint, _problem = events.read("pigsty/" + "y" * 1_000_000, {})
     assert len(hint.subject) == events.TEXT_LENGTH
+
+
+def test_a_moment_is_read_as_salt_writes_it_and_is_never_in_the_future() -> None:
+    stamp = "2026-11-29T02:00:00.500000"
+    told = events.trim("pigsty/pgsql/a/leader", {"cluster": "a", "_stamp": f"{stamp}+00:00"})
+    moment = events.fired(told["stamp"], 2e9)
+    assert moment == events.fired(stamp, 2e9) == 1795917600.5
+    assert events.fired(stamp, 1000.0) == 1000.0
+    # What a minion sent stands in `data`, and its word of the time is not looked at.
+    forged = events.trim("pigsty/pgsql/a/leader", {"id": "x", "data": {"_stamp": stamp}})
+    assert forged["stamp"] == "" and "_stamp" not in forged["data"]["data"]
+
+
+@pytest.mark.parametrize("stamp", ["", "yesterday", 7, ["2026"], "9" * 500, "{{ x }}"])
+def test_an_event_without_a_moment_counts_as_of_now(stamp: object) -> None:
+    told = events.trim("pigsty/pgsql/a/leader", {"_stamp": stamp})
+    assert events.fired(told["stamp"], 1234.5) == 1234.5

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pigsty.coalescing import REST
 from pigsty.events import Hint
-from pigsty.journal import KEEP_SECONDS, REST, Journal, JournalError
+from pigsty.journal import KEEP_SECONDS, Journal, JournalError
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from pigsty import react, topology, views
 from pigsty.clients.keys import Key, State
-from pigsty.react import Step, Truth
+from pigsty.reactions import nodes, table
+from pigsty.reactions.truth import HIGHSTATE, Step, Truth
 from pigsty.topology import Topology
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -142,7 +143,7 @@ def test_a_node_joins_while_its_peers_let_it_in_and_is_led_to_when_it_serves(
     assert found.stages == (
         (
             Step((ADMIN,), ("infra.repo", "etcd")),
-            Step((SECOND,), react.HIGHSTATE),
+            Step((SECOND,), HIGHSTATE),
             Step((FIRST, THIRD), peers),
         ),
         (Step((FIRST, THIRD), ("pgsql.service",)), Step((ADMIN,), ("infra",))),
@@ -155,7 +156,7 @@ def test_a_machine_runs_everything_of_a_stage_at_once(declared: Topology) -> Non
     for stage in found.stages:
         hosts = [host for step in stage for host in step.hosts]
         assert len(hosts) == len(set(hosts)), stage
-    assert found.stages[0][0] == Step((ADMIN,), react.HIGHSTATE)
+    assert found.stages[0][0] == Step((ADMIN,), HIGHSTATE)
 
 
 def test_a_node_that_was_right_when_it_went_away_only_learns_who_leads(declared: Topology) -> None:
@@ -192,10 +193,10 @@ def test_an_impostor_is_named_and_nothing_is_done(declared: Topology) -> None:
     found = react.decide("node.key", SECOND, seen, None)
     assert found.stages == () and not found.wait
     assert f"somebody calls itself {SECOND}" in found.why and "goes on" in found.why
-    assert found.fact == react.refused_keys(seen.keys, SECOND) != ""
+    assert found.fact == nodes.refused_keys(seen.keys, SECOND) != ""
     # The same key again is no news, another one is.
     other = replace(seen, keys=(seen.keys[0], replace(seen.keys[1], fingerprint="ff")))
-    assert react.refused_keys(other.keys, SECOND) != found.fact
+    assert nodes.refused_keys(other.keys, SECOND) != found.fact
 
 
 def test_a_key_of_a_stranger_and_one_that_nobody_brought_are_told_apart(
@@ -225,7 +226,7 @@ def test_nobody_forgets_a_machine_that_is_part_of_the_deployment(declared: Topol
 
 
 def test_every_state_of_the_table_exists() -> None:
-    for follow_ups in react.FOLLOW_UPS.values():
+    for follow_ups in table.FOLLOW_UPS.values():
         for sls in {sls for follow_up in follow_ups for sls in follow_up.sls} - {"highstate"}:
             path = ROOT / "states" / sls.replace(".", "/")
             assert path.with_suffix(".sls").exists() or (path / "init.sls").exists(), sls

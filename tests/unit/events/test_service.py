@@ -13,7 +13,7 @@ import pytest
 from pigsty import service, topology, views
 from pigsty.errors import ClientError
 from pigsty.journal import Journal
-from pigsty.react import Step, Truth
+from pigsty.reactions.truth import Step, Truth
 from pigsty.returns import HostResult
 
 ROOT = Path(__file__).resolve().parents[3]

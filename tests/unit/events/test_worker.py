@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from pigsty import react, topology, views, worker
+from pigsty.coalescing import REST
 from pigsty.errors import ClientError
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
-from pigsty.react import Step, Truth
+from pigsty.reactions.truth import Decision, Step, Truth
 from pigsty.returns import Change, Failure, HostResult
 from pigsty.turns import NotNow
 from pigsty.worker import Worker
@@ -139,7 +140,34 @@ def test_duplicates_late_and_forged_hints_do_nothing_more(
         journal.note(Hint("pgsql.leader", "pg-test", "10.10.10.10", {"leader": name}), 101.0)
         settle(at_work)
     assert len(world.ran) == ran
-    assert "already" in last(journal).outcome
+    # They are told with the reaction just before; one that comes later has a line of its own.
+    assert (last(journal).hints, last(journal).outcome[:23]) == (4, "pg-test-2 leads pg-test")
+    world.time = 110.0
+    journal.note(leader(), 110.0)
+    settle(at_work)
+    assert len(world.ran) == ran
+    assert (last(journal).hints, "already" in last(journal).outcome) == (1, True)
+
+
+def test_a_forged_hint_does_not_keep_a_real_one_from_being_followed(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    journal.note(leader(), 100.0)
+    settle(at_work)
+    ran = len(world.ran)
+    forged = Hint("pgsql.leader", "pg-test", "10.10.10.10", {"leader": "pg-test-2"})
+    for _ in range(20):
+        journal.note(forged, world.time)
+        settle(at_work)
+    world.leaders["pg-test"] = "pg-test-3"
+    world.time += 1.0
+    rest = journal.rest("pgsql.leader", "pg-test", world.time)
+    assert rest <= REST
+    journal.note(leader(name="pg-test-3"), world.time, delay=rest, fired=world.time)
+    world.time += rest
+    settle(at_work)
+    assert len(world.ran) == ran + 3
+    assert journal.settled("pgsql.leader", "pg-test") == "pg-test-3"
 
 
 def test_a_burst_leads_to_one_reaction_by_the_last_state(
@@ -293,7 +321,7 @@ def test_stages_of_one_host_are_noted_together(
     world: World, journal: Journal, at_work: Worker
 ) -> None:
     steps = (Step(("10.10.10.11",), ("node.hosts",)),), (Step(("10.10.10.11",), ("pgsql",)),)
-    decision = react.Decision("an edit", stages=steps)
+    decision = Decision("an edit", stages=steps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(react, "decide", lambda *_: decision)
         journal.note(Hint("inventory.changed", "inventory", "master", {}), 100.0)

@@ -14,7 +14,7 @@ import pytest
 from pigsty import alerting, events, react, topology, validate
 from pigsty.alerting import AlertError, Firing, Told
 from pigsty.clients.webhook import Server
-from pigsty.react import Step, Truth
+from pigsty.reactions.truth import Step, Truth
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, SECOND = "10.10.10.11", "10.10.10.12"

@@ -19,6 +19,7 @@ from pigsty.metrics import Snapshot
 from pigsty.render.files import BANNER
 from pigsty.tally import WINDOW, Ended, Tally
 
+SET = frozenset(["10.1.1.2"])
 SOME = '{cls="pg-a",ins="pg-a-1",ip="10.1.1.2"}'
 
 
@@ -32,11 +33,34 @@ def values(text: str) -> dict[str, float]:
 
 def test_every_host_of_the_inventory_is_told_of(deployment):
     made = deployment()
-    snapshot = Snapshot(made, accepted=frozenset(["10.1.1.2"]), connected=frozenset(["10.1.1.2"]))
+    snapshot = Snapshot(made, {"accepted": SET}, connected=SET)
     found = values(metrics.text(snapshot))
     assert found[f"pigsty_minion_connected{SOME}"] == 1
     assert found['pigsty_minion_connected{cls="pg-a",ins="pg-a-2",ip="10.1.1.3"}'] == 0
     assert sum(value for name, value in found.items() if "minion_accepted" in name) == 1
+
+
+def test_keys_that_were_refused_are_counted_and_an_impostor_is_named(deployment):
+    keys = {
+        "accepted": SET,
+        # Another key of a node, a node that nobody has brought its key, and two strangers.
+        "denied": SET | {"evil"},
+        "pending": frozenset(["10.1.1.3", 'x"} 1\npigsty_minion_accepted{ip="10.1.1.3']),
+        "rejected": frozenset(["10.9.9.9", "10.1.1.1"]),
+    }
+    found = values(metrics.text(Snapshot(deployment(), keys)))
+    assert found[f"pigsty_minion_impostor{SOME}"] == 1
+    assert sum(value for name, value in found.items() if "impostor" in name) == 1
+    assert found['pigsty_keys_unknown{host="inventory"}'] == 1
+    assert found['pigsty_keys_unknown{host="elsewhere"}'] == 2
+    assert sum(value for name, value in found.items() if "minion_accepted" in name) == 1
+
+
+def test_without_a_knock_nothing_is_refused(deployment):
+    found = values(metrics.text(Snapshot(deployment(), {"accepted": SET})))
+    assert found[f"pigsty_minion_impostor{SOME}"] == 0
+    assert found['pigsty_keys_unknown{host="inventory"}'] == 0
+    assert found['pigsty_keys_unknown{host="elsewhere"}'] == 0
 
 
 def test_the_last_apply_and_the_last_look_for_drift(deployment):
@@ -153,11 +177,12 @@ def publisher(deployment, tmp_path, monkeypatch):
     made = deployment()
     monkeypatch.setattr(textfile.kept, "serving", lambda *_: Served(made))
     monkeypatch.setattr(textfile.minions, "connected", lambda _port: frozenset(["10.1.1.2"]))
-    for name in ("keys", "textfiles"):
-        (tmp_path / name).mkdir()
-    for ip in ("10.1.1.1", "10.1.1.2"):
-        (tmp_path / "keys" / ip).touch()
-    return Publisher("", 4505, tmp_path / "keys", LogCount(tmp_path / "log"),
+    (tmp_path / "textfiles").mkdir()
+    for name in ("minions/10.1.1.1", "minions/10.1.1.2", "minions_denied/10.1.1.2"):
+        path = tmp_path / "pki" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return Publisher("", 4505, tmp_path / "pki", LogCount(tmp_path / "log"),
                      tmp_path / "textfiles", tmp_path / "applies.json",
                      tmp_path / "alive")  # fmt: skip
 
@@ -178,6 +203,7 @@ def test_the_file_is_written_whole(publisher, tmp_path):
     found = published(publisher, tmp_path)
     assert found[f"pigsty_drift_states{SOME}"] == 1
     assert found[f"pigsty_minion_connected{SOME}"] == 1
+    assert found[f"pigsty_minion_impostor{SOME}"] == 1
     own = [
         name for name in found if name.startswith("pigsty_minion_connected") and "10.1.1.1" in name
     ]

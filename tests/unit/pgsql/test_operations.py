@@ -8,7 +8,7 @@ import pytest
 
 from pigsty import operations
 from pigsty.clients.patroni import Member
-from pigsty.operations import OperationRefused, Snapshot
+from pigsty.operations import NotYet, OperationRefused, Snapshot
 from pigsty.targets import TargetError
 
 ONE = Member("pg-test-1", "10.1.1.11", 5432, "leader", "running", 3, None, False, {})
@@ -78,6 +78,37 @@ def test_a_switchover_that_is_refused_says_why(seen, candidate, text):
     with pytest.raises(OperationRefused, match=text) as caught:
         operations.switchover(seen, candidate)
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("seen", "candidate", "passes"),
+    [
+        (snapshot(ONE, replace(TWO, lag=2**24)), None, True),
+        (snapshot(ONE, replace(TWO, lag=2**24)), "pg-test-2", True),
+        (snapshot(ONE, replace(TWO, lag=None)), None, True),
+        (snapshot(ONE, replace(TWO, timeline=2)), None, True),
+        (snapshot(ONE, replace(TWO, state="starting")), None, True),
+        (snapshot(synchronous_mode=True), None, True),
+        # One that is silent, was asked just now; a tag stays; and these have nobody to wait for.
+        (snapshot(answering=ALL[:1]), None, False),
+        (snapshot(ONE, replace(TWO, tags={"nofailover": True})), None, False),
+        (snapshot(ONE, replace(TWO, lag=2**24), THREE, answering=ALL[::2]), "pg-test-2", False),
+        (snapshot(ONE), None, False),
+        (snapshot(), "pg-test-1", False),
+        (snapshot(paused=True), None, False),
+        (no_leader(), None, False),
+    ],
+)
+def test_another_look_helps_where_patronis_next_loop_may_say_otherwise(seen, candidate, passes):
+    with pytest.raises(OperationRefused) as caught:
+        operations.switchover(seen, candidate)
+    assert isinstance(caught.value, NotYet) is passes
+
+
+def test_a_failover_without_a_leader_never_waits():
+    with pytest.raises(OperationRefused) as caught:
+        operations.failover(snapshot(ONE, replace(TWO, lag=2**24), answering=ALL[1:]))
+    assert not isinstance(caught.value, NotYet)
 
 
 def test_an_unknown_candidate_is_named_with_those_that_are_near():

@@ -15,7 +15,8 @@ from pigsty import drift, worker
 from pigsty.drift import Reading
 from pigsty.events import Hint
 from pigsty.journal import Journal, Reaction
-from pigsty.react import HIGHSTATE, Step, Truth
+from pigsty.plan import HostPlan, Plan
+from pigsty.reactions.truth import HIGHSTATE, Step, Truth
 from pigsty.returns import Change, Failure, HostResult
 from pigsty.worker import Worker
 
@@ -131,10 +132,11 @@ class World:
         self.ran: list[Step] = []
         self.noted: list[Mapping[str, tuple[str, ...]]] = []
         self.told: list[tuple[str, str, Mapping[str, Any]]] = []
+        self.change: Plan | None = None
 
     def truth(self, kind: str, subject: str) -> Truth:
         basis = edited(lambda d: d["all"]["vars"].update(pigsty_self_heal=self.heal.split()))
-        return Truth(basis.topology, {}, self.minions)
+        return Truth(basis.topology, {}, self.minions, change=self.change)
 
     def turn(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -210,6 +212,22 @@ def test_what_may_heal_itself_is_applied_and_the_rest_stays_told(
     assert world.ran[1:] == [Step((FIRST,), ("node", "node.monitor"))]
     assert "; applied node node.monitor" in done.outcome
     assert drift.readings(journal)[FIRST].states == (("pgsql-hba", "pgsql.hba"),)
+
+
+def test_an_edit_that_waits_for_a_person_is_not_carried_out_by_healing(
+    world: World, journal: Journal, at_work: Worker
+) -> None:
+    world.heal = "node pgsql"
+    world.found = {FIRST: HostResult(FIRST, "changed", changed=1, changes=(CLOCK,))}
+    world.change = Plan("b", (HostPlan(FIRST, "pg-test-1", ("node",)),))
+    done = look(journal, at_work)
+    assert [step.audit for step in world.ran] == [True], "nothing but the look"
+    assert done.state == "done" and "an edit that isn't applied touches it" in done.outcome
+    assert drift.readings(journal)[FIRST].states == (("node-clock", "node.time"),)
+    # Somebody else's edit is no reason, nor one that is applied by then.
+    world.change = Plan("b", (HostPlan("10.10.10.12", "pg-test-2", ("node",)),))
+    assert "; applied node" in look(journal, at_work).outcome
+    assert drift.readings(journal)[FIRST].states == ()
 
 
 def test_a_machine_that_cannot_be_looked_at_keeps_its_last_reading(

@@ -12,7 +12,7 @@ from editions import ADMIN, ALL, FIRST, SECOND, THIRD, Edit, cluster, edited, to
 from pigsty import react, worker
 from pigsty.journal import Journal
 from pigsty.kept import Basis
-from pigsty.react import Decision, Step, Truth
+from pigsty.reactions.truth import Decision, Step, Truth
 
 RULE = {"title": "a new one", "user": "test", "db": "test", "addr": "10.9.9.0/24", "auth": "pwd"}
 MEMBERS = (FIRST, SECOND, THIRD)

@@ -1,0 +1,1 @@
+"""What follows from an event: a module for each thing that events are about, and their table."""
