@@ -93,7 +93,7 @@ def kept(name: str) -> dict[str, Any]:
     def daemons() -> list[Daemon]:
         found = render.store(spec, _cap(folder, spec["cap"]), _library())
         if not spec["enabled"]:
-            stopped = [Daemon(daemon.unit, running=False) for daemon in reversed(found)]
+            stopped = [Daemon(daemon.unit, running=False) for daemon in found]
             shut = Daemon("nginx.service", reload=(File(render.NGINX, None),))
             return [*stopped, *([shut] if Path(render.NGINX).exists() else [])]
         gate = render.nginx({row["ip"]: row["source"] for row in rows})

@@ -172,6 +172,7 @@ ALERTS: dict[str, list[Series]] = {
         (_up("node", "pg-test"), 1, 1),
         (_up("node", "pg-test", I2), None, 1),
     ],
+    "MetricsNotStored": [(f"prometheus_tsdb_wal_writes_failed_total{{{I1}}}", "+1", "+0")],
     "PrometheusConfigBad": [(f"prometheus_config_last_reload_successful{{{I1}}}", 0, 1)],
     "PrometheusRuleFailing": [
         (f"prometheus_rule_evaluation_failures_total{{{I1}}}", "+1", "+0"),

@@ -41,6 +41,10 @@ DEADLINES: dict[str, float] = {
     "a target is looked at": 45,
     # A scrape that fails, an evaluation, and a minute of patience; the issue promises 90 s.
     "a power cut is told of": 90,
+    # Alertmanager waits a second for others of the same group.
+    "an alert goes out": 15,
+    # A minute without a sample, two evaluations.
+    "a full disk is told of": 120,
     # Boot, a scrape, an evaluation; the replica streams, and the primary's exporter says so.
     "alerts clear": 90,
     # States of some seconds on every member, and one that is busy with others is tried again.

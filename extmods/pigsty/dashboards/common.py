@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.model import Key, Limits, Link, Variable
+from pigsty.dashboards.model import MARKED, Key, Limits, Link, Mark, Variable
 
 OVERVIEW, ALERTS = "overview", "alerts"
 PGSQL, CLUSTER, INSTANCE = "pgsql-overview", "pgsql-cluster", "pgsql-instance"
@@ -58,3 +58,26 @@ USAGE = Limits(0.7, 0.9)
 NONE = Limits(1, 1)
 #: 1 is well.
 UP = Limits(1, 0)
+
+
+def led(selector: str = "") -> Mark:
+    """Return the mark of a leader that wasn't one before, by Patroni's own word.
+
+    A member that isn't heard of for a moment is no change, and neither is a leader's restart.
+    """
+    found = (
+        f"({role}{{{selector}}} == 1 and min_over_time({role}{{{selector}}}[{MARKED + 60}s]) == 0)"
+        for role in ("patroni_primary", "patroni_standby_leader")
+    )
+    return Mark("Leader", f"max by (cls, ins) ({' or '.join(found)})", "{{ins}} leads")
+
+
+def critical(selector: str = "") -> Mark:
+    """Return the mark of an alert of the highest level, from where it fires."""
+    matched = f'alertstate="firing", severity="CRIT"{", " if selector else ""}{selector}'
+    names = "{{alertname}} {{ins}}"
+    return Mark("Alert", f"max by (alertname, cls, ins) (ALERTS{{{matched}}})", names, bad=True)
+
+
+#: What is marked on the pages of one cluster.
+OF_CHOSEN = (led('cls="$cls"'), critical('cls="$cls"'))

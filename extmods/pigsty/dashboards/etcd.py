@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import ETCD, NODE, OVERVIEW, PATRONI, UP, USAGE
+from pigsty.dashboards.common import ETCD, NODE, OVERVIEW, PATRONI, UP, USAGE, critical
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -140,4 +140,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(OVERVIEW), Link(PATRONI), Link(NODE)),
+    marks=(critical('category="etcd"'),),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import ALERTS, INFRA, OVERVIEW, SALT, UP
+from pigsty.dashboards.common import ALERTS, INFRA, OVERVIEW, SALT, UP, critical
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -186,4 +186,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(OVERVIEW), Link(ALERTS), Link(SALT)),
+    marks=(critical('category="infra"'),),
 )

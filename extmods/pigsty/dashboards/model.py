@@ -18,6 +18,8 @@ Unit = Literal[
 ]
 #: Widths are twelfths of a page.
 COLUMNS = 12
+#: Seconds for which a mark's series is there at least. Who asks less often may miss it.
+MARKED = 240
 
 #: What begins the name of a metric -> the program that publishes it, as targets call it.
 PROGRAMS = {
@@ -197,6 +199,23 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What is marked in every chart of a page, by a line from top to bottom: something happened.
+
+    Attributes:
+        title: what happens.
+        expr: PromQL; where one of its series begins, it happened.
+        legend: what is written at the line, with labels as ``{{label}}``.
+        bad: whether it is a matter of concern.
+    """
+
+    title: str
+    expr: str
+    legend: str
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A choice above a page: a label's values.
 
@@ -227,6 +246,7 @@ class Dashboard:
         variables: choices above it, each may depend on those before it.
         rows: what is on it.
         links: pages beside it.
+        marks: what is marked in its charts.
         hidden: whether it is left out of the menu, because it means something only from elsewhere.
     """
 
@@ -237,6 +257,7 @@ class Dashboard:
     variables: tuple[Variable, ...]
     rows: tuple[Row, ...]
     links: tuple[Link, ...] = ()
+    marks: tuple[Mark, ...] = ()
     hidden: bool = False
 
     def panels(self) -> Iterator[Panel]:

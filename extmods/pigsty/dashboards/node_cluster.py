@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import CLS, CLUSTER, NODE_CLUSTER, NODES, TO_NODE, UP, USAGE
+from pigsty.dashboards.common import CLS, CLUSTER, NODE_CLUSTER, NODES, TO_NODE, UP, USAGE, critical
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -110,4 +110,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(NODES), Link(CLUSTER, CLS)),
+    marks=(critical('cls="$cls"'),),
 )

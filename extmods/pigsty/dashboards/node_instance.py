@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import NODE, NODES, UP, USAGE
+from pigsty.dashboards.common import NODE, NODES, UP, USAGE, critical
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -193,4 +193,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(NODES), Link("node-cluster", {}), Link("pgsql-instance", {"ins": "ins"})),
+    marks=(critical('ins="$ins"'),),
 )

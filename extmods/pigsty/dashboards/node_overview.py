@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import (
-    ALERTS,
-    NODES,
-    OVERVIEW,
-    TO_NODE,
-    TO_NODES,
-    UP,
-    USAGE,
-)
+from pigsty.dashboards.common import ALERTS, NODES, OVERVIEW, TO_NODE, TO_NODES, UP, USAGE, critical
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -104,4 +96,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(OVERVIEW), Link(ALERTS)),
+    marks=(critical('category="node"'),),
 )

@@ -15,6 +15,8 @@ from pigsty.dashboards.common import (
     TO_CLUSTER,
     TO_NODE,
     USAGE,
+    critical,
+    led,
 )
 from pigsty.dashboards.model import (
     Column,
@@ -156,4 +158,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(PGSQL), Link(NODES), Link(ETCD), Link(SALT), Link(ALERTS)),
+    marks=(led(), critical()),
 )

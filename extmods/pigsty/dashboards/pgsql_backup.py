@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import BACKUP, OF_CLUSTER, PG_CLS, TO_INSTANCE
+from pigsty.dashboards.common import BACKUP, OF_CHOSEN, OF_CLUSTER, PG_CLS, TO_INSTANCE
 from pigsty.dashboards.model import Column, Dashboard, Key, Limits, Row, chart, q, stat, table
 
 _C = 'cls="$cls"'
@@ -123,4 +123,5 @@ PAGE = Dashboard(
         ),
     ),
     links=tuple(link for link in OF_CLUSTER if link.to != BACKUP),
+    marks=OF_CHOSEN,
 )

@@ -8,6 +8,7 @@ from pigsty.dashboards.common import (
     CLUSTER,
     KEY_INSTANCE,
     NODE_CLUSTER,
+    OF_CHOSEN,
     OF_CLUSTER,
     PG_CLS,
     PGSQL,
@@ -128,4 +129,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(PGSQL), *OF_CLUSTER[1:], Link(NODE_CLUSTER, CLS)),
+    marks=OF_CHOSEN,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pigsty.dashboards.common import (
     DATABASE,
     DB,
+    OF_CHOSEN,
     PG_CLS,
     PG_DB,
     PG_INS,
@@ -140,4 +141,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(TO_CLUSTER, TO_INSTANCE, Link(QUERIES, DB), Link(TABLES, DB)),
+    marks=OF_CHOSEN,
 )

@@ -6,6 +6,7 @@ from pigsty.dashboards.common import (
     DATABASE,
     INS,
     INSTANCE,
+    OF_CHOSEN,
     OF_INSTANCE,
     PG_CLS,
     PG_INS,
@@ -190,4 +191,5 @@ PAGE = Dashboard(
         Link(QUERIES, INS),
         OF_INSTANCE[9],
     ),
+    marks=OF_CHOSEN,
 )

@@ -16,6 +16,8 @@ from pigsty.dashboards.common import (
     TO_INSTANCE,
     UP,
     USAGE,
+    critical,
+    led,
 )
 from pigsty.dashboards.model import (
     Column,
@@ -120,4 +122,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(Link(OVERVIEW), Link(ALERTS)),
+    marks=(led(), critical('category="pgsql"')),
 )

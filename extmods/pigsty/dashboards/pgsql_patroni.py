@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import KEY_INSTANCE, OF_CLUSTER, PATRONI, PG_CLS, TO_INSTANCE
+from pigsty.dashboards.common import (
+    KEY_INSTANCE,
+    OF_CHOSEN,
+    OF_CLUSTER,
+    PATRONI,
+    PG_CLS,
+    TO_INSTANCE,
+)
 from pigsty.dashboards.model import Column, Dashboard, Limits, Link, Row, chart, q, stat, table
 
 _C = 'cls="$cls"'
@@ -118,4 +125,5 @@ PAGE = Dashboard(
         *(link for link in OF_CLUSTER if link.to != PATRONI),
         Link("etcd"),
     ),
+    marks=OF_CHOSEN,
 )

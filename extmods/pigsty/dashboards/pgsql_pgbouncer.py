@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import (
-    CLS,
-    INS,
-    PG_CLS,
-    PGBOUNCER,
-    SERVICE,
-    TO_CLUSTER,
-    UP,
-)
+from pigsty.dashboards.common import CLS, INS, OF_CHOSEN, PG_CLS, PGBOUNCER, SERVICE, TO_CLUSTER, UP
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -128,4 +120,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(TO_CLUSTER, Link("pgsql-instance", INS), Link(SERVICE, CLS)),
+    marks=OF_CHOSEN,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pigsty.dashboards.common import (
     INS,
+    OF_CHOSEN,
     PG_CLS,
     PG_INS,
     QUERIES,
@@ -117,4 +118,5 @@ PAGE = Dashboard(
         ),
     ),
     links=(TO_CLUSTER, Link("pgsql-instance", INS), Link("pgsql-tables", INS)),
+    marks=OF_CHOSEN,
 )

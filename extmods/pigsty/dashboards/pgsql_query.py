@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import DB, INS, PG_CLS, QUERIES, QUERY, TO_CLUSTER, TO_INSTANCE
+from pigsty.dashboards.common import (
+    DB,
+    INS,
+    OF_CHOSEN,
+    PG_CLS,
+    QUERIES,
+    QUERY,
+    TO_CLUSTER,
+    TO_INSTANCE,
+)
 from pigsty.dashboards.model import Dashboard, Link, Row, Variable, chart, stat
 
 _Q = 'cls="$cls", datname="$datname", query="$query"'
@@ -80,4 +89,5 @@ PAGE = Dashboard(
     ),
     links=(TO_CLUSTER, Link("pgsql-instance", INS), Link(QUERIES, DB)),
     hidden=True,
+    marks=OF_CHOSEN,
 )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import KEY_INSTANCE, OF_CLUSTER, PG_CLS, REPLICATION, TO_INSTANCE
+from pigsty.dashboards.common import (
+    KEY_INSTANCE,
+    OF_CHOSEN,
+    OF_CLUSTER,
+    PG_CLS,
+    REPLICATION,
+    TO_INSTANCE,
+)
 from pigsty.dashboards.model import Column, Dashboard, Key, Limits, Link, Row, chart, q, stat, table
 
 _C = 'cls="$cls"'
@@ -126,4 +133,5 @@ PAGE = Dashboard(
         ),
     ),
     links=tuple(link for link in OF_CLUSTER if link.to != REPLICATION),
+    marks=OF_CHOSEN,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import OF_CLUSTER, PG_CLS, SERVICE
+from pigsty.dashboards.common import OF_CHOSEN, OF_CLUSTER, PG_CLS, SERVICE
 from pigsty.dashboards.model import Column, Dashboard, Key, Limits, Link, Row, chart, q, stat, table
 
 #: Services are named `<cluster>-<service>`, wherever they are carried.
@@ -147,4 +147,5 @@ PAGE = Dashboard(
         ),
     ),
     links=tuple(link for link in OF_CLUSTER if link.to != SERVICE),
+    marks=OF_CHOSEN,
 )

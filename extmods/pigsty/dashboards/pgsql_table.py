@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pigsty.dashboards.common import (
     DB,
+    OF_CHOSEN,
     PG_CLS,
     PG_INS,
     TABLE,
@@ -124,4 +125,5 @@ PAGE = Dashboard(
     ),
     links=(TO_CLUSTER, TO_INSTANCE, TO_DATABASE, Link(TABLES, DB)),
     hidden=True,
+    marks=OF_CHOSEN,
 )

@@ -93,7 +93,7 @@ def _idle(node: Node, platform: Platform) -> list[str]:
     exporter = platform.modules["node"]["exporters"].get("nginx")
     names = [*platform.modules["infra"]["monitoring"].values(), *([exporter] if exporter else [])]
     names.append(platform.modules["infra"]["grafana"]["unit"])
-    return sorted([*(f"{name}.service" for name in names), *logs.STORE, dns.UNIT])
+    return [*sorted([*(f"{name}.service" for name in names), dns.UNIT]), *logs.STORE]
 
 
 def programs(node: Node, platform: Platform, module: str) -> list[str]:

@@ -80,6 +80,11 @@ def daemons(
     return found + [Daemon(unit, running=False) for unit in present if unit not in wanted]
 
 
+def remote_files(unit: str) -> list[str]:
+    """Return the paths of what the exporter of a server elsewhere has: unit and connection."""
+    return [f"{UNITS}/{unit}", _environment(unit.removesuffix(".service"))]
+
+
 def certificates(ends: Mapping[tuple[str, str], datetime]) -> str | None:
     """Return the metrics that say when certificates end, by role and path; None without any."""
     name = "pigsty_certificate_end"
@@ -166,7 +171,7 @@ def _client(
             if options[verb]
         ]
     words += options["options"].split()
-    environment = f"{FOLDER}/{name}.env"
+    environment = _environment(name)
     service = (
         f"EnvironmentFile={environment}",
         # The queries are few and the server is near: one thread is enough.
@@ -176,6 +181,11 @@ def _client(
     )
     connection = text(f"DATA_SOURCE_NAME='{options['url']}'")
     return service, File(environment, connection, mode="0600", secret=True)
+
+
+def _environment(name: str) -> str:
+    """Return the path of the file that holds an exporter's connection, password included."""
+    return f"{FOLDER}/{name}.env"
 
 
 def _pgbouncer(

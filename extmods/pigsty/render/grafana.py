@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pigsty.dashboards.model import COLUMNS, Dashboard, Limits, Link, Panel, Query, Variable
+from pigsty.dashboards.model import COLUMNS, Dashboard, Limits, Link, Mark, Panel, Query, Variable
 from pigsty.render.daemon import Daemon, drop_in
 from pigsty.render.files import BANNER, File, text
 
@@ -35,6 +35,8 @@ _PROVIDER = {
 #: Grafana's page is 24 wide, and a row of its grid is a little lower than ours.
 _WIDE = 24 // COLUMNS
 _SCHEMA = 39
+#: How far apart the points of a mark are asked for, unless the time that is looked at is long.
+_FINEST = "15s"
 _UNITS = {
     "number": "short",
     "ratio": "percentunit",
@@ -167,9 +169,24 @@ def dashboard(page: Dashboard, titles: Mapping[str, str]) -> dict[str, Any]:
         "time": {"from": "now-1h", "to": "now"},
         "refresh": "30s",
         "timezone": "browser",
+        "annotations": {"list": [_annotation(mark) for mark in page.marks]},
         "templating": {"list": [_variable(variable) for variable in page.variables]},
         "links": [_way(link, titles) for link in page.links],
         "panels": _panels(page, titles),
+    }
+
+
+def _annotation(mark: Mark) -> dict[str, Any]:
+    """Return a mark as Grafana has them: it begins where a series does, and is shaded on."""
+    return {
+        "name": mark.title,
+        "datasource": _source(),
+        "enable": True,
+        "expr": mark.expr,
+        "step": _FINEST,
+        "titleFormat": mark.title,
+        "textFormat": mark.legend,
+        "iconColor": "red" if mark.bad else "blue",
     }
 
 

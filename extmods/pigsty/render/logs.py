@@ -35,8 +35,10 @@ REMOTE = "/etc/systemd/journal-remote.conf.d/pigsty.conf"
 #: Where the search finds its code and whose files are whose.
 LIBRARY, HOSTS = "/usr/local/lib/pigsty", "/etc/pigsty-logs.json"
 USER = "systemd-journal-remote"
-#: The units that only infra nodes run.
-STORE = (SERVER, "systemd-journal-remote.service", "systemd-journal-remote.socket")
+#: The units that only infra nodes run: a socket would wake its service, so it stops first.
+STORE = ("systemd-journal-remote.socket", "systemd-journal-remote.service", SERVER)
+#: What beside units only infra nodes have.
+KEPT = (AGING, AUTHORITIES, HOSTS, REMOTE)
 
 MIB = 1024 * 1024
 #: The most that the journal takes of one file in a minute; what a flood has beyond is dropped.
@@ -276,7 +278,7 @@ def store(spec: Mapping[str, Any], cap: int, library: Mapping[str, str]) -> list
     """
     folder, port = spec["folder"], spec["port"]
     archived, one = sizes(cap, len(spec["hosts"]))
-    _, remote, socket = STORE
+    socket, remote, _ = STORE
     limits = text("[Remote]", f"MaxUse={archived}", f"MaxFileSize={one}")
     taking = drop_in(
         remote,

@@ -20,6 +20,8 @@ EXAMPLE = "/etc/nginx/sites-enabled/default"
 USERS = "/etc/nginx/pigsty.users"
 #: Where nginx says how it is, to its exporter.
 STATUS = "/nginx_status"
+#: The page that says why Grafana doesn't answer, and where the same is.
+NO_GRAFANA = f"/{PAGES}/grafana.html"
 #: What the portal's pages may do: load and ask from here, and nothing that stands in their markup.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
@@ -98,7 +100,8 @@ def _programs(site: Mapping[str, Any]) -> list[str]:
     if site["grafana"]:
         # It asks for its own password, too.
         target = f"http://127.0.0.1:{site['grafana']}"
-        lines += _location(f"{GRAFANA}/", target, [], websocket=True)
+        absent = [f"error_page 502 504 =503 {NO_GRAFANA};"]
+        lines += _location(f"{GRAFANA}/", target, absent, websocket=True)
     for name, address in sorted(site["machines"].items()):
         # It asks for its own password.
         lines += _location(f"/haproxy/{name}/", f"http://{address}/", [])
@@ -135,11 +138,12 @@ def _guard(site: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _location(path: str, target: str, guard: Iterable[str], websocket: bool = False) -> list[str]:
+def _location(path: str, target: str, more: Iterable[str], websocket: bool = False) -> list[str]:
+    """Return a location that hands on to a target; ``more`` are lines of its own, as its guard."""
     upgrade = ["proxy_set_header Upgrade $http_upgrade;", 'proxy_set_header Connection "upgrade";']
     return [
         f"location {path} {{",
-        *(f"    {line}" for line in guard),
+        *(f"    {line}" for line in more),
         f"    proxy_pass {target};",
         "    proxy_http_version 1.1;",
         "    proxy_set_header Host $host;",

@@ -12,7 +12,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pigsty.dashboards.common import GROUPS
-from pigsty.dashboards.model import Column, Dashboard, Key, Limits, Link, Panel, Variable
+from pigsty.dashboards.model import (
+    MARKED,
+    Column,
+    Dashboard,
+    Key,
+    Limits,
+    Link,
+    Mark,
+    Panel,
+    Variable,
+)
 from pigsty.logserver import PREFIX as LOGS
 from pigsty.render.grafana import PATH as GRAFANA
 
@@ -98,11 +108,17 @@ def document(page: Dashboard, titles: Mapping[str, str]) -> dict[str, Any]:
         "meaning": page.meaning,
         "variables": [_variable(variable) for variable in page.variables],
         "links": [_link(link, titles) for link in page.links],
+        "marks": [_mark(mark) for mark in page.marks],
         "rows": [
             {"title": row.title, "panels": [_panel(panel, titles) for panel in row.panels]}
             for row in page.rows
         ],
     }
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    found = {"title": mark.title, "expr": mark.expr, "legend": mark.legend, "bad": mark.bad}
+    return {**found, "lasts": MARKED}
 
 
 def _panel(panel: Panel, titles: Mapping[str, str]) -> dict[str, Any]:

@@ -273,7 +273,15 @@ def _blackbox(unit: str, spec: Mapping[str, Any]) -> Daemon:
         f"--web.route-prefix={PORTAL['blackbox']}/",
         *on["options"].split(),
     ]
-    probing = ("AmbientCapabilities=CAP_NET_RAW",)
+    probing = (
+        "AmbientCapabilities=CAP_NET_RAW",
+        "CapabilityBoundingSet=CAP_NET_RAW",
+        # Debian's package takes capabilities away in the program's file, which would make a start
+        # forget those of the unit. In a file system without set-uid they aren't looked at, and
+        # systemd makes all of a unit's so that has these two.
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+    )
     return Daemon(
         f"{unit}.service",
         restart=(_service(unit, *words, more=probing),),

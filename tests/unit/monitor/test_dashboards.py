@@ -72,6 +72,8 @@ def test_variables_are_declared_before_they_are_used(page):
     for panel in page.panels():
         for query in panel.expressions():
             assert model.variables(query.expr) <= known, panel.title
+    for mark in page.marks:
+        assert model.variables(mark.expr) <= known, mark.title
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
@@ -79,6 +81,7 @@ def test_a_choice_of_all_is_matched_as_a_pattern(page):
     everything = {variable.name for variable in page.variables if variable.all}
     texts = [query.expr for panel in page.panels() for query in panel.expressions()]
     texts += [variable.metric for variable in page.variables]
+    texts += [mark.expr for mark in page.marks]
     for text in texts:
         for operator, name in re.findall(r'(=~|!~|=)"\$(\w+)"', text):
             assert (operator == "=~") == (name in everything), text
@@ -96,7 +99,8 @@ def test_every_metric_is_made_by_a_rule_a_query_or_an_exporter():
     }
     selectors = [variable.metric for page in PAGES for variable in page.variables]
     asked = [query.expr for _, panel in PANELS for query in panel.expressions()]
-    for text in (*asked, *selectors):
+    marked = [mark.expr for page in PAGES for mark in page.marks]
+    for text in (*asked, *selectors, *marked):
         found = model.metrics(text)
         assert found, text
         for name in found - made:
@@ -108,6 +112,35 @@ def test_every_panel_knows_whose_metrics_it_shows():
         ours = {name for query in panel.expressions() for name in model.metrics(query.expr)}
         if ours - {"up", "ALERTS"} and not any(name.startswith("scrape_") for name in ours):
             assert panel.programs(), f"{page.uid}: {panel.title}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_charts_of_a_cluster_mark_its_leaders_and_critical_alerts(page):
+    """Whoever sees a dip sees beside it that the lead changed; what isn't chosen isn't marked."""
+    charts = [panel for panel in page.panels() if panel.kind == "timeseries"]
+    if page.group == "PostgreSQL" and page.variables and charts:
+        leader, alert = page.marks
+        assert leader.expr.count('{cls="$cls"}') == leader.expr.count("{") == 4
+        assert 'severity="CRIT", cls="$cls"' in alert.expr
+        assert (leader.bad, alert.bad) == (False, True)
+    assert not page.marks or charts
+    for mark in page.marks:
+        assert set(re.findall(r"{{(\w+)}}", mark.legend)) <= set(_by(mark.expr)), mark
+
+
+def _by(expr: str) -> list[str]:
+    """Return the labels that the series of an aggregation have."""
+    found = re.match(r"max by \(([^)]*)\)", expr)
+    assert found is not None, expr
+    return found[1].split(", ")
+
+
+def test_a_leader_is_marked_long_enough_for_the_longest_time_that_is_looked_at():
+    """That is 30 days, in the 11,000 points that Prometheus answers with at most."""
+    assert model.MARKED >= 30 * 86400 / 11000
+    (mark,) = [mark for mark in BY_UID["pgsql-cluster"].marks if not mark.bad]
+    for seconds in re.findall(r"\[(\d+)s\]", mark.expr):
+        assert int(seconds) > model.MARKED
 
 
 def test_panels_fit_and_are_told_apart():

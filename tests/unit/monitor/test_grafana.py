@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from pigsty import inventory, topology
 from pigsty.dashboards import PAGES
-from pigsty.render import grafana, nginx
+from pigsty.render import grafana, nginx, portal
 from pigsty.render.files import BANNER
 
 TITLES = {page.uid: page.title for page in PAGES}
@@ -62,6 +62,18 @@ def test_both_renderers_ask_the_same(page):
         asked = [target["expr"] for target in shown["targets"]]
         for expr, query in zip(asked, wanted.expressions(), strict=True):
             assert query.expr in expr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_grafana_marks_what_the_portal_marks(page):
+    shown = MADE[page.uid]["annotations"]["list"]
+    told = portal.document(page, TITLES)["marks"]
+    assert [entry["expr"] for entry in shown] == [mark["expr"] for mark in told]
+    assert [entry["textFormat"] for entry in shown] == [mark["legend"] for mark in told]
+    for entry, mark in zip(shown, page.marks, strict=True):
+        assert entry["name"] == entry["titleFormat"] == mark.title
+        assert entry["iconColor"] == ("red" if mark.bad else "blue")
+        assert entry["datasource"]["uid"] == grafana.PROMETHEUS
 
 
 def test_links_carry_what_a_row_or_the_page_says():

@@ -31,6 +31,15 @@ def test_what_is_off_has_no_path(deployment, compiled):
     assert "/haproxy/" not in text
 
 
+def test_where_grafana_does_not_answer_a_page_says_why(deployment, compiled):
+    text = nginx.config(site(compiled, deployment()))
+    assert "error_page 502 504 =503 /portal/grafana.html;" in location(text, "/ui/")
+    assert text.count("error_page") == 1, "others' errors stay their own"
+    off = nginx.config(site(compiled, deployment(grafana_enabled="false")))
+    assert "error_page" not in off
+    assert "location /ui/" not in off
+
+
 def test_users_pass_by_password_and_infra_nodes_without(deployment, compiled):
     found = site(compiled, deployment(nginx_users="{ ann: 'sec ret' }"))
     text = nginx.config(found)

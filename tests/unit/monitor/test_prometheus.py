@@ -42,6 +42,14 @@ def test_everything_listens_on_the_loopback(deployment, compiled):
         assert daemon.running
 
 
+def test_the_prober_may_ping_whatever_its_package_did_to_the_program(deployment, compiled):
+    unit = prometheus.daemons(spec(compiled, deployment()), {})[2].restart[0].contents
+    lines = unit.splitlines()
+    assert "AmbientCapabilities=CAP_NET_RAW" in lines
+    # Together they make systemd mount everything without set-uid for it.
+    assert {"NoNewPrivileges=yes", "ProtectSystem=strict"} <= set(lines)
+
+
 def test_options_of_the_inventory_come_last(deployment, compiled):
     made = deployment(prometheus_options="--storage.tsdb.retention.time=3d")
     unit = prometheus.daemons(spec(compiled, made), {})[0].restart[0].contents

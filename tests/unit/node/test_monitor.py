@@ -188,6 +188,48 @@ def test_its_targets_are_not_missed(machine, state, was_infra):
     assert machine.files.texts.get(exporters.TARGETS) is None
 
 
+def test_its_keys_go_and_nobody_sees_them(machine, state, was_infra):
+    keys = (prometheus.KEY, state.nginx.KEY)
+    machine.files.texts.update(dict.fromkeys(keys, "SECRET"))
+    changes = machine.converges(state.exporters_managed)
+    assert set(keys) <= set(changes)
+    assert "SECRET" not in str(changes)
+    assert not [path for path in keys if machine.files.texts.get(path)]
+
+
+def test_units_are_known_as_ours_until_they_have_stopped(machine, state, was_infra, monkeypatch):
+    unit, folder = was_infra
+    mark = str(folder / f"units/{unit}.conf")
+    enact = state.__salt__["pigsty_daemon.enact"]
+
+    def killed(*arguments: Any) -> None:
+        enact(*arguments)
+        assert mark in machine.files.texts
+        raise OSError("killed")
+
+    monkeypatch.setitem(state.__salt__, "pigsty_daemon.enact", killed)
+    with pytest.raises(OSError, match="killed"):
+        state.exporters_managed("exporters")
+    assert mark in machine.files.texts
+
+
+def test_a_server_that_nobody_watches_any_more_leaves_no_unit_and_no_password(
+    machine, state, tmp_path, monkeypatch
+):
+    unit = "pg_exporter_rds-1.service"
+    monkeypatch.setattr(exporters, "UNITS", str(tmp_path))
+    (tmp_path / unit).write_text(BANNER)
+    machine.units.install(unit, active="active", enabled="enabled")
+    files = exporters.remote_files(unit)
+    assert files == [f"{tmp_path}/{unit}", "/etc/prometheus/pg_exporter_rds-1.env"]
+    machine.files.texts.update(dict.fromkeys(files, "password"))
+    machine.node(monitor=spec())
+    changes = machine.converges(state.exporters_managed)
+    assert changes[unit]["active"] == {"old": "active", "new": "inactive"}
+    assert not [path for path in files if machine.files.texts.get(path)]
+    assert "password" not in str(changes)
+
+
 def test_a_prometheus_of_somebody_else_goes_on(machine, state, was_infra):
     unit, folder = was_infra
     for path in (folder / "units").iterdir():

@@ -2,16 +2,13 @@
 
 import { over } from "./api.js";
 import { el, fill } from "./dom.js";
-import { follow, span } from "./place.js";
+import { flag } from "./marks.js";
+import { FINEST, finest, follow, span } from "./place.js";
 import { filled, named } from "./promql.js";
 import { format } from "./units.js";
 
 /** More series than this tell nobody anything; the greatest are shown. */
 const MOST = 24;
-/** Points of a line: about one for every three pixels of a wide panel. */
-const POINTS = 240;
-/** Seconds between two looks of Prometheus, below which there is nothing to see. */
-const FINEST = 10;
 /** How many points from the end still are "now". */
 const RECENT = 4;
 /** Steps of an axis of bytes. */
@@ -34,7 +31,7 @@ export class Chart {
   /** Ask and draw. Return whether there was anything. */
   async load() {
     const [start, end] = span(this.page.place);
-    const step = Math.max(FINEST, Math.ceil((end - start) / POINTS));
+    const step = finest(start, end);
     // The same grid for all panels, so that their cursors meet, and for all looks, so that lines don't jump.
     const [first, last] = [Math.floor(start / step) * step, Math.floor(end / step) * step];
     const found = await Promise.all(this.panel.queries.map(async (query) => {
@@ -53,6 +50,7 @@ export class Chart {
       return line;
     });
     this.times = times;
+    this.happened = await this.page.happened;
     this.draw();
     return this.values.some((line) => line.some((value) => value !== null));
   }
@@ -127,7 +125,7 @@ export class Chart {
       hooks: {
         setCursor: [(plot) => this.list(plot.cursor.idx ?? null)],
         setSelect: [(plot) => this.zoom(plot)],
-        draw: [(plot) => this.marks(plot, color)],
+        draw: [(plot) => this.borders(plot, color), (plot) => flag(plot, this.happened)],
       },
     };
   }
@@ -141,7 +139,7 @@ export class Chart {
   }
 
   /** Lines where values become a matter of concern, as far as they are in sight. */
-  marks(plot, color) {
+  borders(plot, color) {
     const { limits } = this.panel;
     if (!limits) return;
     const { ctx, bbox } = plot;

@@ -3,6 +3,7 @@
 import { Trouble, file, values } from "./api.js";
 import { Chart } from "./chart.js";
 import { el, fill } from "./dom.js";
+import { happened } from "./marks.js";
 import { Alerts, Bars, Stat, Table } from "./panels.js";
 import { RANGES, REFRESHES, follow, here, move } from "./place.js";
 import { filled } from "./promql.js";
@@ -26,7 +27,8 @@ class Page {
     const main = document.querySelector("main");
     this.choices = el("form", { class: "choices", onsubmit: (event) => event.preventDefault() });
     this.links = el("p", { class: "links" });
-    fill(main, el("div", { class: "top" }, el("h1", { title: definition.meaning }, definition.title), this.choices), this.links,
+    this.trouble = el("p", { class: "bad", role: "alert", hidden: true });
+    fill(main, el("div", { class: "top" }, el("h1", { title: definition.meaning }, definition.title), this.choices), this.links, this.trouble,
       definition.rows.map((row) => el("section", {}, row.title ? el("h2", {}, row.title) : null,
         el("div", { class: "grid" }, row.panels.map((panel) => this.frame(panel))))));
     this.tools();
@@ -102,11 +104,25 @@ class Page {
     const round = ++this.round;
     const root = document.documentElement;
     root.dataset.state = "loading";
+    this.happened = this.marks();
     await Promise.all(this.panels.map((entry) => this.load(entry)));
     if (round !== this.round) return;
     root.dataset.state = "ready";
     const pause = REFRESHES.find(([name]) => name === this.place.refresh)[1];
     if (pause && !document.hidden) this.timer = setTimeout(() => this.refresh(), pause * 1000);
+  }
+
+  /** What charts mark; they are drawn without it where it can't be asked for. */
+  async marks() {
+    this.trouble.hidden = true;
+    try {
+      return await happened(this.definition.marks, this.place);
+    } catch (error) {
+      if (!(error instanceof Trouble)) throw error;
+      this.trouble.hidden = false;
+      this.trouble.textContent = `Nothing is marked in the charts: ${error.message}`;
+      return [];
+    }
   }
 
   async load({ panel, box, note, body, view }) {

@@ -2,6 +2,10 @@
 
 export const RANGES = [["15m", 900], ["1h", 3600], ["6h", 21600], ["24h", 86400], ["7d", 604800], ["30d", 2592000]];
 export const REFRESHES = [["off", 0], ["10s", 10], ["30s", 30], ["1m", 60], ["5m", 300]];
+/** Points of a line: about one for every three pixels of a wide panel. */
+const POINTS = 240;
+/** Seconds between two looks of Prometheus, below which there is nothing to see. */
+export const FINEST = 10;
 const FIXED = new Set(["d", "range", "from", "to", "refresh"]);
 const FIRST = { range: "1h", refresh: "30s" };
 
@@ -37,6 +41,11 @@ export function span(place) {
   if (place.window) return place.window;
   const end = Math.floor(Date.now() / 1000);
   return [end - RANGES.find(([name]) => name === place.range)[1], end];
+}
+
+/** How many seconds lie between two points of a line. */
+export function finest(start, end) {
+  return Math.max(FINEST, Math.ceil((end - start) / POINTS));
 }
 
 /** Where a link leads for a row's labels: what it carries comes from them, else from the page's own choice. */
