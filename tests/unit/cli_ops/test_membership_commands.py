@@ -124,6 +124,15 @@ def test_a_member_that_the_cluster_does_not_let_go_keeps_its_data(
     assert not any("etcd.remove" in states for _hosts, states in _states(master))
 
 
+def test_a_removal_that_was_cut_off_after_the_store_let_the_member_go_goes_on(
+    master: Any, world: World
+) -> None:
+    assert run(["etcd", "rm", ONE, "--yes"]) == exitcodes.OK
+    assert _states(master)[-1] == ((ONE,), "etcd.remove")
+    assert "pigsty_etcd.expel" not in world.asked
+    assert run(["etcd", "rm", "10.9.9.9", "--yes"]) == exitcodes.USAGE
+
+
 def test_a_look_at_a_removal_from_etcd_expels_nobody(master: Any, world: World) -> None:
     world.etcd.append(row(ONE, "etcd-2"))
     assert run(["etcd", "rm", "etcd-2", "--test"]) == exitcodes.OK
