@@ -60,6 +60,8 @@ def _git(folder: Path, *words: str) -> str:
             errors="replace",
             # ssh would ask at the terminal; and both end together.
             start_new_session=True,
+            # An inventory may hold passwords, and git writes each version as a new file.
+            umask=0o077,
         )
     except OSError as error:
         raise ClientError(f"git can't be run: {error.strerror}; is it installed?") from error

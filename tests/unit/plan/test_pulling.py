@@ -73,6 +73,7 @@ def test_what_a_colleague_pushed_is_here_after_a_pull(repository: Repository) ->
     repository.publish("pigsty.yml", GOOD + "# one\n")
     assert git.pull(repository.file) is True
     assert repository.file.read_text() == GOOD + "# one\n"
+    assert repository.file.stat().st_mode & 0o077 == 0, "others could read its passwords"
     assert git.pull(repository.file) is False
 
 
