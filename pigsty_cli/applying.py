@@ -16,6 +16,7 @@ from pigsty.returns import HostResult
 from pigsty.scope import KEY
 from pigsty.targets import Job, jobs
 from pigsty.topology import Topology
+from pigsty.wording import counted
 from pigsty_cli.jobs import Bus, Display, Follower
 from pigsty_cli.saltapi import Published
 
@@ -201,7 +202,7 @@ def repository_flag(topology: Topology) -> Path | None:
 
 def bring(master: Master, hosts: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
     """Bring our modules to some hosts; return what they answered, by host."""
-    say(f"Bringing modules to {len(hosts)} host{'s' if len(hosts) > 1 else ''}.")
+    say(f"Bringing modules to {counted(len(hosts), 'host')}.")
     job = master.publish(hosts, _SYNC, _SYNC_ARGUMENTS)
     return master.collect(job, lambda _host: DEADLINES["apply.sync"])
 

@@ -134,10 +134,10 @@ def shrink(
         for sentence in plan.sentences:
             message(sentence)
         if not test:
-            agreed(gone.name or gone.id)
+            agreed(gone.name or gone.id or gone.host)
         # Nobody asks it any more when it goes.
         _tell(phases, tuple(member.ip for member in topology.etcd))
-        if not test and all(result.good for result in phases.results.values()):
+        if gone.id and not test and all(r.good for r in phases.results.values()):
             words = {"member": gone.id}
             remote.call(master, host, "pigsty_etcd.expel", words, deadline="etcd.request")
             message(f"{gone.name or gone.id} has left")

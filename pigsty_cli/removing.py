@@ -12,6 +12,7 @@ from pigsty.removal import Plan, Trace, Wish, World
 from pigsty.render import services
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
+from pigsty.wording import counted
 from pigsty_cli import access, applying, deployment, history, lock, operating, remote, report
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError
@@ -225,7 +226,7 @@ def _losses(found: Mapping[str, Any], plan: Plan) -> list[str]:
         fate = "DELETED" if plan.backups else "kept"
         where = f" in {found['repository']}" if found["repository"] else ""
         count = len(found["backups"])
-        lines.append(f"{count} backup{'s' if count > 1 else ''}{where} {fate}")
+        lines.append(f"{counted(count, 'backup')}{where} {fate}")
     return lines
 
 

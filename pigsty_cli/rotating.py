@@ -18,6 +18,7 @@ from pigsty.deadlines import DEADLINES
 from pigsty.pillar.site import Site
 from pigsty.render.certificates import PLACES, leaves
 from pigsty.topology import Topology
+from pigsty.wording import counted
 from pigsty_cli import applying, deployment, history
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.bootstrap.layout import CA_CERTIFICATE, SECRET_KEY
@@ -73,7 +74,7 @@ class Hands:
         if failed:
             lines = [f"{one.host}: {one.error or _failures(one)}" for one in failed]
             raise Partial(
-                "\n  ".join([f"{len(failed)} of {len(results)} hosts failed:", *lines])
+                "\n  ".join([f"{len(failed)} of {counted(len(results), 'host')} failed:", *lines])
                 + "\nWhat was noted stays noted: `pigsty apply` goes on where this ended"
             )
 

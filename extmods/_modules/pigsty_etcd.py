@@ -10,7 +10,7 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
-from pigsty.clients.etcd import BAD_PASSWORD, NO_AUTH, Etcd, EtcdError, Unreachable
+from pigsty.clients.etcd import BAD_PASSWORD, NO_AUTH, Etcd, EtcdError, Member, Unreachable
 from pigsty.deadlines import DEADLINES, wait_until
 from pigsty.errors import ClientError
 from pigsty.render import etcd as render
@@ -65,18 +65,15 @@ def start_values(etcd: Mapping[str, Any], test: bool) -> dict[str, str]:
                 "etcd_init is `existing`, but no other member answers: start the cluster first"
             )
         return render.initial(etcd)
-    peer = f"https://{etcd['ip']}:{etcd['peer_port']}"
-    members = alive.members()
+    peer = _peer(etcd)
+    members = _members(alive)
     mine = next((m for m in members if peer in m.peers), None)
     if mine is None:
         if test:
             return render.initial(etcd)
-        login(alive, etcd)
-        # One new member at a time: the cluster refuses a second until the first one runs.
-        wait_until(
-            lambda: _added(alive, peer, etcd["learner"]), "etcd.quorum", "etcd takes a new member"
-        )
-        members = alive.members()
+        # One new member at a time: the cluster refuses a second until the first one has its vote.
+        wait_until(lambda: _added(alive, peer, etcd), "etcd.quorum", "etcd takes a new member")
+        members = _members(alive)
     elif mine.clients:
         raise CommandExecutionError(
             f"the cluster knows {mine.name} as a member that ran before, but {etcd['data']} is "
@@ -89,6 +86,42 @@ def start_values(etcd: Mapping[str, Any], test: bool) -> dict[str, str]:
     own = {peer: etcd["name"]}
     rows = [(m.name or own.get(m.peers[0], ""), m.peers[0]) for m in members if m.peers]
     return render.joining([row for row in rows if row[0]])
+
+
+def learner(etcd: Mapping[str, Any]) -> str:
+    """Return the id of this node's member while it has no vote and shall have one, else "".
+
+    Args:
+        etcd: ``pigsty:etcd`` of the pillar.
+
+    CLI Example: called by the state ``pigsty_etcd.member``.
+    """
+    alive = None if etcd["learner"] or not Path(render.CERT).exists() else _alive(etcd)
+    if alive is None:
+        return ""
+    peer = _peer(etcd)
+    return next((m.id for m in _members(alive) if peer in m.peers and m.learner), "")
+
+
+def promote(etcd: Mapping[str, Any], member: str) -> None:
+    """Give this node's member its vote, once it has the leader's data.
+
+    Args:
+        etcd: ``pigsty:etcd`` of the pillar.
+        member: its id.
+
+    Raises:
+        DeadlineExceeded: it doesn't catch up.
+        CommandExecutionError: the cluster refuses it.
+
+    CLI Example: called by the state ``pigsty_etcd.member``.
+    """
+    alive = _alive(etcd)
+    if alive is None:
+        raise CommandExecutionError(
+            "no other member of etcd is healthy, which has to give the vote"
+        )
+    wait_until(lambda: _promoted(alive, member, etcd), "etcd.quorum", "the new member has the data")
 
 
 def roster() -> dict[str, Any]:
@@ -256,14 +289,57 @@ def _listens(member: Mapping[str, Any]) -> bool:
     return True
 
 
-def _added(connection: Etcd, peer: str, learner: bool) -> bool:
-    """Announce this member; False while the cluster is busy with another new one."""
+def _peer(etcd: Mapping[str, Any]) -> str:
+    """Return the address by which other members know this one."""
+    return f"https://{etcd['ip']}:{etcd['peer_port']}"
+
+
+def _members(connection: Etcd) -> list[Member]:
+    """Return the members; a cluster that takes another one in may be busy for a moment."""
+    found: list[Member] = []
+
+    def told() -> bool:
+        try:
+            found[:] = connection.members()
+        except Unreachable:
+            return False
+        return True
+
+    wait_until(told, "etcd.healthy", "etcd tells its members")
+    return found
+
+
+def _added(connection: Etcd, peer: str, etcd: Mapping[str, Any]) -> bool:
+    """Announce this member; False while the cluster is busy with another new one.
+
+    It has no vote at first: a voter that doesn't come up would cost a cluster of one its majority.
+    """
     try:
-        connection.add(peer, learner)
+        login(connection, etcd)
+        connection.add(peer, learner=True)
     except EtcdError as error:
+        # The answer to an earlier attempt was lost.
+        if "Peer URLs already exists" in error.message:
+            return True
         if "unhealthy cluster" in error.message or "too many learner" in error.message:
             return False
         raise
+    except Unreachable:
+        return False
+    return True
+
+
+def _promoted(connection: Etcd, member: str, etcd: Mapping[str, Any]) -> bool:
+    """Give a member its vote; False while it hasn't the leader's data yet."""
+    try:
+        login(connection, etcd)
+        connection.promote(member)
+    except EtcdError as error:
+        if "in sync with leader" in error.message:
+            return False
+        # The answer to an earlier attempt was lost.
+        if "can only promote a learner" not in error.message:
+            raise
     except Unreachable:
         return False
     return True

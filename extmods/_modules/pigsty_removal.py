@@ -24,6 +24,7 @@ from pigsty.render.files import File
 from pigsty.render.pgbackrest import CONFIG, CRONTAB
 from pigsty.render.record import Record
 from pigsty.sql import session
+from pigsty.wording import counted
 
 __virtualname__ = "pigsty_removal"
 
@@ -245,7 +246,7 @@ def stanza(own: Record) -> dict[str, Any]:
     found = None if own.repository else _repository(own)
     if found is None or not found.exists:
         return {}
-    return {f"stanza {own.stanza}": {"old": f"{len(found.backups)} backups", "new": None}}
+    return {f"stanza {own.stanza}": {"old": counted(len(found.backups), "backup"), "new": None}}
 
 
 def delete_stanza(own: Record) -> None:

@@ -48,7 +48,8 @@ def ext_pillar(minion_id, pillar, inventory, key, ca, good=None):
         good: path of the last good inventory, which need not exist.
 
     Returns:
-        The pillar; the same bytes for the same input.
+        The pillar; the same bytes for the same input. The master itself, which orchestrations ask
+        for, has no module in it.
 
     Raises:
         PillarError: no inventory is usable, or it doesn't know the minion. Salt then lists the
@@ -60,6 +61,10 @@ def ext_pillar(minion_id, pillar, inventory, key, ca, good=None):
     topology = served.topology
     if served.trouble:
         log.error("%s; %s gets what was good before", served.trouble, minion_id)
+    # Salt keeps the master's own id in the options of this module, whoever the pillar is for.
+    own = minion_id == __opts__["id"] and __opts__["__role"] == "master"
+    if own and minion_id not in topology.nodes:
+        return {"pigsty": core.of_master(topology, minion_id)}
     try:
         site, platform = Site.read(key, ca), of_grains(__grains__)
         return {"pigsty": core.compile_pillar(topology, minion_id, site, platform)}

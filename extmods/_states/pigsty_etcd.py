@@ -73,6 +73,8 @@ def member(name: str) -> dict[str, Any]:
             render.config(etcd, start), ca
         ):
             changes[name] = {"old": "runs with another configuration", "new": "restarted"}
+        if active == "active" and __salt__["pigsty_etcd.learner"](etcd):
+            changes["vote"] = {"old": None, "new": "given"}
         result["changes"] = changes
         if test and changes:
             result.update(result=None, comment="would be set right")
@@ -84,6 +86,9 @@ def member(name: str) -> dict[str, Any]:
         _run(etcd, name, changes)
         if not test and (changes or active != "active"):
             _await(etcd["name"], me, name)
+            # It runs by now: whoever joined has been without a vote so far.
+            if waiting := __salt__["pigsty_etcd.learner"](etcd):
+                __salt__["pigsty_etcd.promote"](etcd, waiting)
         result["comment"] = f"{etcd['name']} runs"
     except _ERRORS as error:
         result.update(result=False, comment=str(error))

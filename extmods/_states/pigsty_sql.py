@@ -6,6 +6,8 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
+from pigsty.wording import counted
+
 __virtualname__ = "pigsty_sql"
 
 
@@ -58,7 +60,8 @@ def _unreachable(ret: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     if spec["role"] != "primary":
         return {**ret, "comment": f"no action: not the primary of {ret['name']}"}
     declared = spec["objects"]
-    summary = f"{len(declared['roles'])} roles, {len(declared['databases'])} databases"
+    roles, databases = len(declared["roles"]), len(declared["databases"])
+    summary = f"{counted(roles, 'role')}, {counted(databases, 'database')}"
     comment = "\n".join(["the objects would be made once the server runs", *notes])
     return {
         **ret,

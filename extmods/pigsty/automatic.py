@@ -16,11 +16,14 @@ class Automatic:
     Attributes:
         apply: whether an edit of the inventory is applied.
         drift: seconds between two looks whether a host is as it was applied; 0 for never.
+        pull: seconds between two pulls of the git work tree that the inventory stands in; 0 for
+            never.
         heal: modules that are applied again where a host has drifted.
     """
 
     apply: bool = False
     drift: int = 0
+    pull: int = 0
     heal: tuple[str, ...] = ()
 
     @classmethod
@@ -29,6 +32,7 @@ class Automatic:
         return cls(
             apply=_value(inventory, "pigsty_auto_apply") is True,
             drift=int(_value(inventory, "pigsty_drift_interval") or 0),
+            pull=int(_value(inventory, "pigsty_git_interval") or 0),
             heal=tuple(str(name).lower() for name in _value(inventory, "pigsty_self_heal") or ()),
         )
 

@@ -63,6 +63,10 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "apply.turn": 60.0,
         # An editor writes the inventory in several steps; this long without another, it has ended.
         "inventory.settles": 0.3,
+        # The repository of the inventory answers: a small one, somewhere on the net.
+        "git.command": 60.0,
+        # git takes its locks away when it is told to end.
+        "git.ends": 5.0,
         # All states of a machine look and change nothing: 6 s alone, ten times that on a busy one.
         "drift.look": 120.0,
         # The same of many machines, some at a time.

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pigsty import events, validate
+from pigsty import events, topology, touched, validate
 from pigsty.deadlines import DEADLINES
-from pigsty.errors import PillarError
+from pigsty.errors import PigstyError, PillarError
 from pigsty.kept import Kept, KeptError
+from pigsty.topology import Topology
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Editing:
         self._seen: Signature = None
         self._since: float | None = clock()
         self._judged: str | None = None
+        self._good: Topology | None = None
         self._first = True
 
     def run(self, stop: threading.Event) -> None:
@@ -72,7 +74,7 @@ class Editing:
         if checksum == self._judged:
             return
         try:
-            found = validate.usable(self._file).inventory.checksum
+            found = validate.usable(self._file)
         except PillarError as error:
             self._judged = checksum
             errors = sum(one.severity == "error" for one in validate.validate(self._file))
@@ -80,9 +82,10 @@ class Editing:
             self._emit(events.tag("inventory.bad"), {"checksum": checksum, "errors": errors})
             self._first = False
             return
-        if found != checksum or text is None:
+        if found.inventory.checksum != checksum or text is None:
             self._since = self._clock()  # it was edited in this moment
             return
+        before, self._good = self._good or self._kept_one(), found
         try:
             self._kept.keep_good(text)
         except KeptError as error:
@@ -90,8 +93,16 @@ class Editing:
         self._judged = checksum
         # What was edited while nobody looked is found by the reconcile.
         if not self._first:
-            self._emit(events.tag("inventory.changed"), {"checksum": checksum})
+            told = touched.between(before, found).to_dict() if before else {}
+            self._emit(events.tag("inventory.changed"), {"checksum": checksum, **told})
         self._first = False
+
+    def _kept_one(self) -> Topology | None:
+        """Return the last good inventory of a time before this process, if it can be read."""
+        try:
+            return topology.load(self._kept.good)
+        except (OSError, PigstyError):
+            return None
 
 
 def _signature(file: Path) -> Signature:

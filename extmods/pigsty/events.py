@@ -69,7 +69,13 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "node.join": {"id": (str,)},
         "node.leave": {"id": (str,)},
         "node.key": {"id": (str,), "act": (str,)},
-        "inventory.changed": {"checksum": (str,)},
+        "inventory.changed": {
+            "checksum": (str,),
+            "hosts": (list,),
+            "clusters": (list,),
+            "modules": (list,),
+            "count": (int,),
+        },
         "inventory.bad": {"checksum": (str,), "errors": (int,)},
         "inventory.pull": {"failed": (bool,)},
         "alert.firing": {"name": (str,), "cls": (str,), "ins": (str,), "ip": (str,)},
@@ -77,6 +83,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "drift": {"id": (str,), "states": (int,)},
     }
 )
+#: So many names of a list are looked at; what is no text among them is left out.
+MANY_NAMES = 20
 #: Longest text of an event that is shown to a person.
 TEXT_LENGTH = 120
 #: A count of states beyond this is no count.
@@ -205,7 +213,7 @@ def read(text: str, event: Any) -> tuple[Hint, str]:
             continue
         if not isinstance(value, types) or isinstance(value, bool):
             return Hint(kind, subject, sender, data), f"its {name} is no {types[0].__name__}"
-        data[name] = printable(value) if isinstance(value, str) else value
+        data[name] = _small(value)
     named = data.get(next(iter(parts), ""))
     if named is not None and named != subject:
         return Hint(kind, subject, sender, data), f"it names {subject} in its tag, {named} inside"
@@ -224,7 +232,7 @@ def trim(text: str, event: Any) -> dict[str, Any]:
     """Return what of an event :func:`read` looks at, small and fit for any template or encoder.
 
     An event may hold a megabyte, bytes, dates, or lists in lists in lists. What is no plain value
-    becomes an empty list: :func:`read` then says what is wrong with it.
+    and no list of names becomes an empty list: :func:`read` then says what is wrong with it.
 
     Args:
         text: its tag.
@@ -256,13 +264,20 @@ def fired(stamp: str, now: float) -> float:
 def _trimmed(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping) and depth:
         return {name: _trimmed(value[name], depth - 1) for name in _LOOKED_AT & value.keys()}
-    if isinstance(value, str):
-        return printable(value)
+    if isinstance(value, (str, list)):
+        return _small(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         return value
     return []
+
+
+def _small(value: Any) -> Any:
+    """Return a text or a list of texts short and printable; anything else as it is."""
+    if isinstance(value, list):
+        return [printable(name) for name in value[:MANY_NAMES] if isinstance(name, str)]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _start(text: str, event: Any) -> tuple[str, dict[str, str]] | None:

@@ -42,7 +42,7 @@ class Removal:
     """What will be done.
 
     Attributes:
-        member: who goes.
+        member: who goes; without an id when the store has let it go already.
         sentences: the same for a person.
     """
 
@@ -124,11 +124,16 @@ def removal(
         MembershipRefused: it stands in the inventory, or the others could not go on without it.
     """
     known = {text: m for m in members for text in (m.name, m.host, m.id) if text}
+    declared = {declared.ip for declared in topology.etcd}
+    if word in topology.nodes and word not in known and word not in declared:
+        # A removal that was cut off after the store had let the member go.
+        text = f"nobody on {word} belongs to etcd: what is left of a member there is deleted"
+        return Removal(Living("", "", word, learner=False, leader=False), (text,))
     if word not in known:
         raise TargetError(nearest(word, known, "member of etcd"))
     member = known[word]
     name = member.name or f"member {member.id}"
-    if any(declared.ip == member.host for declared in topology.etcd):
+    if member.host in declared:
         raise MembershipRefused(
             f"{member.host} stands in the group of etcd in the inventory: take it out there first, "
             "because Patroni's endpoints follow from it"

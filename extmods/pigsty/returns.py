@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -130,6 +130,24 @@ def merge(first: HostResult, second: HostResult) -> HostResult:
         warnings=tuple(dict.fromkeys(first.warnings + second.warnings)),
         error="\n".join(error for error in (first.error, second.error) if error),
     )
+
+
+def changes(results: Iterable[HostResult]) -> dict[str, dict[str, Any]]:
+    """Return what changed on each host, by the states' ids; hosts without a change are left out."""
+    return {
+        result.host: {change.id: change.changes for change in result.changes}
+        for result in results
+        if result.changes
+    }
+
+
+def trouble(results: Iterable[HostResult]) -> str:
+    """Return what went wrong where, a line for each; "" when all are well."""
+    lines: list[str] = []
+    for result in (result for result in results if not result.good):
+        lines += [f"{result.host}: {line}" for line in result.error.splitlines()]
+        lines += [f"{result.host}: {fail.id}: {fail.comment}" for fail in result.failures]
+    return "\n".join(lines)
 
 
 def _is_state(value: Any) -> bool:

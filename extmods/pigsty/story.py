@@ -95,6 +95,11 @@ def sentence(hint: Hint) -> str:
     return _SENTENCES.get(hint.kind, _unknown)(hint)
 
 
+#: So many names are shown of what an edit touches.
+_FEW = 3
+_EDITED = "the inventory was edited"
+
+
 def _leader(hint: Hint) -> str:
     if hint.sender == "reconcile":
         return "nobody had dealt with its leader"
@@ -119,7 +124,9 @@ def _drift(hint: Hint) -> str:
 def _inventory(hint: Hint) -> str:
     if hint.sender == "reconcile":
         return "hosts were applied with another inventory"
-    return "the inventory was edited"
+    names = hint.data.get("clusters") or hint.data.get("hosts") or []
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"the inventory was edited: {', '.join(names[:_FEW])}{more}" if names else _EDITED
 
 
 def _unknown(hint: Hint) -> str:
@@ -135,6 +142,7 @@ _SENTENCES: Mapping[str, Callable[[Hint], str]] = MappingProxyType(
         "node.leave": lambda hint: f"{hint.subject} left",
         "inventory.changed": _inventory,
         "inventory.bad": lambda _hint: "the inventory was edited, and has errors",
+        "inventory.pull": lambda _hint: "the inventory's turn to be pulled from git",
         "alert.firing": lambda hint: f"alert {hint.subject} fires",
         "alert.resolved": lambda hint: f"alert {hint.subject} is over",
         "drift": _drift,

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pigsty import operations
 from pigsty.clients.patroni import Member
 from pigsty.operations import OperationRefused, Snapshot
+from pigsty.wording import counted
 
 Action = Literal["packages", "restart", "switchover"]
 
@@ -128,8 +129,7 @@ def _sentence(step: Step, versions: Mapping[str, Version], leader: Member) -> st
         return f"{leader.name} hands the lead over to {step.member}: writes wait for a moment"
     if step.action == "packages":
         version = versions[step.member]
-        return (
-            f"{step.member}: {len(version.newer)} packages, PostgreSQL {version.installed} → "
-            f"{version.candidate}"
-        )
+        packages = counted(len(version.newer), "package")
+        moves = f"PostgreSQL {version.installed} → {version.candidate}"
+        return f"{step.member}: {packages}, {moves}"
     return f"{step.member}: PostgreSQL restarts"

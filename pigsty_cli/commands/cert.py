@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pigsty.wording import counted
 from pigsty_cli.errors import Refused
 from pigsty_cli.inventories import PLACES
 from pigsty_cli.output import emit, message, output_option
@@ -121,7 +122,8 @@ def rotate(
             raise Refused("none of the targets has any such certificate: nothing to do")
         concerned = tuple(dict.fromkeys(host for host, _role in chosen))
         turns = hands.turns(concerned)
-        message(f"{len(chosen)} certificates in {len(turns)} turns: {_told(turns)}")
+        many = f"{counted(len(chosen), 'certificate')} in {counted(len(turns), 'turn')}"
+        message(f"{many}: {_told(turns)}")
         if not test:
             _confirm(yes)
             _rotate(hands, chosen, concerned)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pigsty.wording import counted
 from pigsty_cli.errors import CliError
 from pigsty_cli.inventories import PLACES, find
 from pigsty_cli.output import emit, message, output_option
@@ -82,7 +83,7 @@ def _look(record: Journal, hosts: Sequence[str]) -> None:
     begin = now()
     for host in hosts:
         record.note(Hint(drift.KIND, host, "person", {}), begin)
-    message(f"looking at {len(hosts)} host{'s' if len(hosts) > 1 else ''}")
+    message(f"looking at {counted(len(hosts), 'host')}")
 
     def looked() -> bool:
         return not any(one.kind == drift.KIND and one.subject in hosts for one in record.open())

@@ -83,7 +83,7 @@ def rm(ctx: click.Context, member: str, dead: bool, yes: bool, test: bool, outpu
 
     Take it out of the group in the inventory first. Patroni, vip-manager and the other members are
     told before it leaves, so that nobody asks it any more. After an interruption the same command
-    goes on.
+    goes on; once the store has let the member go, say its address.
 
     Refused for the last member, and where too few of the others are healthy to go on without it.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pigsty.wording import counted
 from pigsty_cli.errors import Refused
 from pigsty_cli.output import inventory_option, message
 
@@ -57,7 +58,7 @@ def command(inventory: str | None, minions: Path | None) -> None:
         message(f"wrote {name}")
     for line in services.refresh(tree, run):
         message(line)
-    message(f"{read.admin} is the admin node of {len(read.hosts)} hosts")
+    message(f"{read.admin} is the admin node of {counted(len(read.hosts), 'host')}")
 
 
 def _check(read: Settings, path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pigsty.wording import counted
 from pigsty_cli.output import emit, message, output_option
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(targets: tuple[str, ...], output: str) -> None:
         return
     if plan.hosts:
         rows = [{"host": h.host, "name": h.name, "states": " ".join(h.states), "why": h.why
-                 or f"{len(h.differences)} differences"} for h in plan.hosts]  # fmt: skip
+                 or counted(len(h.differences), "difference")} for h in plan.hosts]  # fmt: skip
         emit(rows, columns=COLUMNS)
         for line in _differences(plan):
             click.echo(line)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pigsty.wording import counted
 from pigsty_cli.inventories import find
 from pigsty_cli.output import emit, inventory_option, message, output_option
 
@@ -180,10 +181,10 @@ def _show(data: dict[str, Any]) -> None:
     inventory = data["inventory"]
     verdict = "valid"
     if not inventory["valid"]:
-        verdict = f"INVALID: {inventory['errors']} errors"
+        verdict = f"INVALID: {counted(inventory['errors'], 'error')}"
         verdict += f"; served is {inventory['served']}, and nothing new is applied"
     if inventory["warnings"]:
-        verdict += f", {inventory['warnings']} warnings"
+        verdict += f", {counted(inventory['warnings'], 'warning')}"
     click.echo(f"{inventory['file']}  {inventory['checksum'][:12]}  {verdict}\n")
     nodes = [{**node, "modules": " ".join(node["modules"])} for node in data["nodes"]]
     emit(nodes, columns=NODES)

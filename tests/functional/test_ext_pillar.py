@@ -70,6 +70,29 @@ def test_a_minion_that_is_in_no_inventory_gets_an_error(master: Any) -> None:
     assert pillar["_errors"]
 
 
+def test_the_master_itself_has_a_pillar_for_orchestrations_without_a_module_or_a_secret(
+    master: Any, deployment: Any
+) -> None:
+    own = master.config["id"]
+    found = compiled(master, own)
+    assert set(found) == {"pigsty"}
+    meta = found["pigsty"]["meta"]
+    assert (meta["id"], meta["modules"], meta["admin_ip"]) == (own, [], ADMIN)
+    site, text = Site.read(deployment.key, deployment.ca), json.dumps(found)
+    assert site.secret("pg-test", "pg_etcd_password") not in text
+    assert deployment.key.read_text() not in text
+
+
+def test_an_orchestration_that_cannot_begin_fails_with_one_message(master: Any) -> None:
+    """This machine is no admin node: the inventory that the commands read isn't there."""
+    result = master.salt_run_cli().run("state.orchestrate", "orch.upgrade")
+    assert result.returncode == 1
+    (states,) = result.data["data"].values()
+    (state,) = states.values()
+    assert state["result"] is False and state["changes"] == {}
+    assert "pigsty.yml" in state["comment"] and "Traceback" not in state["comment"]
+
+
 def test_the_same_input_gives_the_same_bytes(deployment: Any) -> None:
     program = (
         "import json, sys; from pigsty import pillar, topology\n"

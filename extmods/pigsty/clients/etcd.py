@@ -275,6 +275,14 @@ class Etcd:
         """Announce a new member by its address for peers, before it starts."""
         self.call("cluster/member/add", {"peerURLs": [peer], "isLearner": learner})
 
+    def promote(self, member: str) -> None:
+        """Give a learner its vote.
+
+        Raises:
+            EtcdError: it is none, or it hasn't the leader's data yet.
+        """
+        self.call("cluster/member/promote", {"ID": member})
+
     def lock(self, key: str, owner: str, seconds: int) -> str | None:
         """Take a lock that frees itself when its owner dies.
 

@@ -66,5 +66,25 @@ def compile_pillar(
     return pillar
 
 
+def of_master(topology: Topology, master_id: str) -> dict[str, Any]:
+    """Return the ``pigsty`` pillar of the master itself, which orchestrations are rendered with.
+
+    The master is no machine of the inventory: it has no module, and nothing secret is in here.
+
+    Args:
+        topology: the deployment.
+        master_id: the master's own id.
+    """
+    return {
+        "meta": {
+            "admin_ip": topology.admin_ip,
+            "checksum": topology.inventory.checksum,
+            "id": master_id,
+            "modules": [],
+            "schema": SCHEMA,
+        }
+    }
+
+
 #: Modules that the states know; others are a "not yet built" warning of the validation.
 BUILT = ("node", "infra", "etcd", "pgsql")

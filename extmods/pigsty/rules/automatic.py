@@ -9,7 +9,12 @@ from pigsty.findings import Finding
 from pigsty.rules.context import Context
 
 #: Settings of the deployment as a whole (:class:`pigsty.automatic.Automatic`).
-SETTINGS = ("pigsty_auto_apply", "pigsty_drift_interval", "pigsty_self_heal")
+SETTINGS = (
+    "pigsty_auto_apply",
+    "pigsty_drift_interval",
+    "pigsty_git_interval",
+    "pigsty_self_heal",
+)
 
 
 def places(ctx: Context) -> Iterator[Finding]:

@@ -100,6 +100,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "pg_version": (10, 19),
     "pg_weight": (0, 256),
     "pigsty_drift_interval": (0, 31_536_000),
+    "pigsty_git_interval": (0, 31_536_000),
     "redis_cluster_replicas": (0, 10),
 }
 

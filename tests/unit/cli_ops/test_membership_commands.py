@@ -3,116 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from fake_salt import ALL, META, ONE, THREE, TWO
+from world import World, cluster, edit, etcd_of_two, row, version, world
 
-from pigsty import journal as journal_module
-from pigsty import operations
-from pigsty.clients import health, keys
-from pigsty.clients.keys import FOLDERS
-from pigsty.clients.patroni import Member
-from pigsty.operations import Snapshot
-from pigsty_cli import (
-    access,
-    departing,
-    exitcodes,
-    inventories,
-    membership,
-    operating,
-    remote,
-    ssh,
-    upgrading,
-)
-from pigsty_cli.errors import CliError
+from pigsty_cli import exitcodes, inventories, ssh
 from pigsty_cli.main import run
 
-
-class World:
-    """The stores and machines, and what was asked of them."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str, Any]] = []
-        self.residents: dict[str, list[tuple[str, str]]] = {}
-        self.etcd = [_row(META, "etcd-1", leader=True)]
-        self.sick: set[str] = set()
-        self.forgotten: list[str] = []
-        self.fired: list[str] = []
-        self.versions: dict[str, Any] = {}
-        self.refused: dict[str, str] = {}
-
-    def call(self, _bus: Any, host: str, function: str, words: Any = None, **_: Any) -> Any:
-        self.calls.append((function, host, words))
-        if function in self.refused:
-            raise CliError(self.refused[function])
-        return {"members": self.etcd} if function == "pigsty_etcd.roster" else {"done": True}
-
-    @property
-    def asked(self) -> list[str]:
-        return [function for function, _host, _words in self.calls]
-
-
-def _row(host: str, name: str, *, leader: bool = False) -> dict[str, Any]:
-    return {
-        "id": f"id-{name}",
-        "name": name,
-        "peers": [f"https://{host}:2380"],
-        "learner": False,
-        "leader": leader,
-    }
-
-
-@pytest.fixture
-def world(master: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The sandbox, all well; the third member's minion was accepted."""
-    found = World()
-    plain = master.collect
-
-    def collect(job: Any, deadline: Any) -> Any:
-        sent = master.published[int(job.jid)]
-        if sent["function"] == "pigsty_upgrade.look":
-            return {h: found.versions[h] for h in sent["hosts"] if h in found.versions}
-        return plain(job, deadline)
-
-    for folder in FOLDERS.values():
-        (tmp_path / "pki" / folder).mkdir(parents=True)
-    (tmp_path / "pki/minions" / THREE).write_text("-----A\nkey\n-----Z")
-    monkeypatch.setattr(keys, "PKI", tmp_path / "pki")
-    monkeypatch.setattr(journal_module, "PATH", tmp_path / "journal.db")
-    monkeypatch.setattr(ssh, "KNOWN", tmp_path / "known_hosts")
-    monkeypatch.setattr(master, "collect", collect)
-    monkeypatch.setattr(master, "forget", found.forgotten.append, raising=False)
-    monkeypatch.setattr(master, "fire", lambda tag, _data: found.fired.append(tag), raising=False)
-    monkeypatch.setattr(remote, "refresh", lambda *_: None)
-    monkeypatch.setattr(remote, "call", found.call)
-    monkeypatch.setattr(departing, "_residents", lambda _topology: found.residents)
-    monkeypatch.setattr(health, "etcd", lambda host: "unreachable" if host in found.sick else "ok")
-    for module in (departing, membership, upgrading):
-        monkeypatch.setattr(module, "Master", lambda: master)
-        monkeypatch.setattr(module, "PLACES", inventories.PLACES)
-    return found
-
-
-def _edit(**groups: Mapping[str, Any]) -> None:
-    """Give groups other hosts."""
-    file: Path = inventories.PLACES[0]
-    document = yaml.safe_load(file.read_text("utf-8"))
-    for name, hosts in groups.items():
-        document["all"]["children"][name.replace("_", "-")]["hosts"] = dict(hosts)
-    file.write_text(yaml.safe_dump(document), "utf-8")
+__all__ = ["cluster", "world"]
 
 
 def _without_three() -> None:
     first, second = {"pg_seq": 1, "pg_role": "primary"}, {"pg_seq": 2, "pg_role": "replica"}
-    _edit(pg_test={ONE: first, TWO: second})
-
-
-def _etcd_of_two() -> None:
-    _edit(etcd={META: {"etcd_seq": 1}, ONE: {"etcd_seq": 2}})
+    edit(pg_test={ONE: first, TWO: second})
 
 
 def _states(master: Any) -> list[tuple[tuple[str, ...], str]]:
@@ -154,7 +59,7 @@ def test_states_that_fail_leave_the_key(master: Any, world: World) -> None:
     [
         ({}, [], False, "stands in the inventory"),
         ({THREE: [("pg-test", "pg-test-3")]}, [], True, "pigsty pgsql rm pg-test pg-test-3"),
-        ({}, [_row(THREE, "etcd-9")], True, "pigsty etcd rm etcd-9"),
+        ({}, [row(THREE, "etcd-9")], True, "pigsty etcd rm etcd-9"),
     ],
 )
 def test_a_machine_that_is_in_use_stays(
@@ -185,7 +90,7 @@ def test_a_dead_machine_is_forgotten_without_being_asked(master: Any, world: Wor
 
 
 def test_a_new_member_of_etcd_joins_before_anybody_is_told(master: Any, world: World) -> None:
-    _etcd_of_two()
+    etcd_of_two()
     assert run(["etcd", "add"]) == exitcodes.OK
     first, *rest = _states(master)
     assert first == ((ONE,), "node,etcd,node.monitor")
@@ -201,7 +106,7 @@ def test_when_all_belong_to_etcd_nobody_is_added(
 
 
 def test_a_member_of_etcd_leaves_when_nobody_asks_it_any_more(master: Any, world: World) -> None:
-    world.etcd.append(_row(ONE, "etcd-2"))
+    world.etcd.append(row(ONE, "etcd-2"))
     assert run(["etcd", "rm", "etcd-2", "--yes"]) == exitcodes.OK
     told, last = _states(master)[:-1], _states(master)[-1]
     assert {host for hosts, _ in told for host in hosts} == set(ALL)
@@ -212,15 +117,24 @@ def test_a_member_of_etcd_leaves_when_nobody_asks_it_any_more(master: Any, world
 def test_a_member_that_the_cluster_does_not_let_go_keeps_its_data(
     master: Any, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.etcd.append(_row(ONE, "etcd-2"))
+    world.etcd.append(row(ONE, "etcd-2"))
     world.refused["pigsty_etcd.expel"] = "unhealthy cluster"
     assert run(["etcd", "rm", "etcd-2", "--yes"]) == exitcodes.FAILED
     assert "unhealthy cluster" in capsys.readouterr().err
     assert not any("etcd.remove" in states for _hosts, states in _states(master))
 
 
+def test_a_removal_that_was_cut_off_after_the_store_let_the_member_go_goes_on(
+    master: Any, world: World
+) -> None:
+    assert run(["etcd", "rm", ONE, "--yes"]) == exitcodes.OK
+    assert _states(master)[-1] == ((ONE,), "etcd.remove")
+    assert "pigsty_etcd.expel" not in world.asked
+    assert run(["etcd", "rm", "10.9.9.9", "--yes"]) == exitcodes.USAGE
+
+
 def test_a_look_at_a_removal_from_etcd_expels_nobody(master: Any, world: World) -> None:
-    world.etcd.append(_row(ONE, "etcd-2"))
+    world.etcd.append(row(ONE, "etcd-2"))
     assert run(["etcd", "rm", "etcd-2", "--test"]) == exitcodes.OK
     assert "pigsty_etcd.expel" not in world.asked
     assert all(s["keywords"]["test"] for s in master.published if s["function"] == "state.apply")
@@ -229,7 +143,7 @@ def test_a_look_at_a_removal_from_etcd_expels_nobody(master: Any, world: World) 
 def test_the_list_shows_who_is_declared_and_who_belongs_to_it(
     master: Any, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.etcd.append(_row(ONE, "etcd-7"))
+    world.etcd.append(row(ONE, "etcd-7"))
     world.sick = {ONE}
     assert run(["etcd", "list", "-i", str(inventories.PLACES[0]), "-o", "json"]) == exitcodes.OK
     first, second = json.loads(capsys.readouterr().out)
@@ -238,49 +152,10 @@ def test_the_list_shows_who_is_declared_and_who_belongs_to_it(
     assert second["health"] == "unreachable"
 
 
-def _version(*newer: str, stale: bool = False) -> dict[str, Any]:
-    new = "17.6" if newer else "17.5"
-    return {"installed": "17.5", "candidate": new, "newer": list(newer), "stale": stale}
-
-
-@pytest.fixture
-def cluster(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """pg-test, led by its first member; what Patroni is asked to do is noted."""
-    done: list[str] = []
-    leader = ["pg-test-1"]
-
-    def look(_to: Any) -> Snapshot:
-        names = {"pg-test-1": ONE, "pg-test-2": TWO, "pg-test-3": THREE}
-        members = tuple(
-            Member(
-                name=name, host=host, port=5432, state="running", timeline=1, lag=0,
-                role="leader" if name == leader[0] else "replica", pending_restart=False, tags={},
-            )
-            for name, host in names.items()
-        )  # fmt: skip
-        return Snapshot("pg-test", members, frozenset(names), False, {})
-
-    def carry_out(_to: Any, _seen: Any, plan: operations.Plan, *_: Any) -> list[dict[str, Any]]:
-        done.extend(f"{plan.action} {name}" for name in plan.members)
-        if plan.action == "switchover":
-            leader[0] = plan.members[0]
-        return [{"member": plan.members[0], "done": plan.action, "seconds": 0.0}]
-
-    def call(_bus: Any, host: str, function: str, *_: Any, **__: Any) -> Any:
-        done.append(f"{function} {host}")
-        return {}
-
-    monkeypatch.setattr(access, "of", lambda *_: None)
-    monkeypatch.setattr(operating, "look", look)
-    monkeypatch.setattr(operating, "carry_out", carry_out)
-    monkeypatch.setattr(remote, "call", call)
-    return done
-
-
 def test_an_upgrade_goes_from_replica_to_replica_and_the_old_leader_comes_last(
     world: World, cluster: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.versions = dict.fromkeys((ONE, TWO, THREE), _version("postgresql-17"))
+    world.versions = dict.fromkeys((ONE, TWO, THREE), version("postgresql-17"))
     assert run(["pgsql", "upgrade", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
     install = "pigsty_upgrade.install"
     assert cluster == [
@@ -293,7 +168,7 @@ def test_an_upgrade_goes_from_replica_to_replica_and_the_old_leader_comes_last(
 
 
 def test_a_look_at_an_upgrade_touches_nobody(world: World, cluster: list[str]) -> None:
-    world.versions = dict.fromkeys((ONE, TWO, THREE), _version("postgresql-17"))
+    world.versions = dict.fromkeys((ONE, TWO, THREE), version("postgresql-17"))
     assert run(["pgsql", "upgrade", "pg-test", "--test"]) == exitcodes.OK
     assert cluster == []
 
@@ -301,7 +176,7 @@ def test_a_look_at_an_upgrade_touches_nobody(world: World, cluster: list[str]) -
 def test_an_upgrade_of_whom_one_is_silent_is_refused(
     world: World, cluster: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.versions = dict.fromkeys((ONE, TWO), _version("postgresql-17"))
+    world.versions = dict.fromkeys((ONE, TWO), version("postgresql-17"))
     assert run(["pgsql", "upgrade", "pg-test", "--yes"]) == exitcodes.REFUSED
     assert "pg-test-3: no answer" in capsys.readouterr().err and cluster == []
 
@@ -309,6 +184,6 @@ def test_an_upgrade_of_whom_one_is_silent_is_refused(
 def test_a_cluster_that_runs_the_newest_release_is_left_alone(
     world: World, cluster: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.versions = dict.fromkeys((ONE, TWO, THREE), _version())
+    world.versions = dict.fromkeys((ONE, TWO, THREE), version())
     assert run(["pgsql", "upgrade", "pg-test", "--yes"]) == exitcodes.OK
     assert "all members of pg-test run 17.5" in capsys.readouterr().err and cluster == []

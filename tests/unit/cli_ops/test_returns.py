@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,3 +99,21 @@ def test_two_phases_are_one_run() -> None:
     assert (both.status, both.ok, both.changed, both.failed) == ("failed", 1, 1, 1)
     assert both.seconds == 3.0
     assert returns.merge(first, run(state(0))).status == "changed"
+
+
+def test_all_hosts_together_tell_what_changed_and_what_went_wrong_where() -> None:
+    good = run(state(1, changes={"a": "b"}), state(0))
+    bad = run(state(1, changes={"c": "d"}), state(2, False, comment="no space left"))
+    calm = run(state(1))
+    lost = HostResult("lost", "lost", error="not heard of\nfor a minute")
+    named = [replace(r, host=h) for h, r in (("good", good), ("bad", bad), ("calm", calm))]
+    assert returns.changes([*named, lost]) == {
+        "good": {"s1": {"a": "b"}},
+        "bad": {"s1": {"c": "d"}},
+    }
+    assert returns.trouble([*named, lost]).splitlines() == [
+        "bad: s2: no space left",
+        "lost: not heard of",
+        "lost: for a minute",
+    ]
+    assert returns.trouble([named[0], named[2]]) == ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from dataclasses import replace
 
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from pigsty import deadlines
 from pigsty.clients.etcd import EtcdError, Member, Unreachable
 from pigsty.deadlines import DEADLINES, DeadlineExceeded
 from pigsty.render import etcd as render
@@ -32,6 +34,8 @@ class Store:
         self.rights = {}
         self.keys = set()
         self.rows = []
+        #: What the next calls end with, though they may have been carried out.
+        self.busy = []
         self.down = set()
         self.log = []
         self.holder = None
@@ -111,8 +115,26 @@ class Client:
     def members(self):
         return list(self.store.rows)
 
+    def _answer(self):
+        if self.store.busy:
+            raise self.store.busy.pop(0)
+
     def add(self, peer, learner):
-        self.store.rows.append(Member("3", "", (peer,), (), learner))
+        self._check()
+        if any(peer in row.peers for row in self.store.rows):
+            raise EtcdError("etcdserver: Peer URLs already exists", "cluster/member/add")
+        self.store.rows.append(Member("9", "", (peer,), (), learner))
+        self._answer()
+
+    def promote(self, member):
+        self._check()
+        self._answer()
+        at, row = next((n, r) for n, r in enumerate(self.store.rows) if r.id == member)
+        if not row.learner:
+            raise EtcdError(
+                "etcdserver: can only promote a learner member", "cluster/member/promote"
+            )
+        self.store.rows[at] = replace(row, learner=False)
 
     def lock(self, key, owner, seconds):
         if self.store.holder:
@@ -166,7 +188,7 @@ class Node:
         self.module = minion.load("_modules", "pigsty_etcd")
         monkeypatch.setattr(self.module, "client", lambda m: Client(self.store, m["name"]))
         monkeypatch.setattr(self.module, "_listens", lambda m: m["name"] not in self.store.down)
-        for name in ("healthy", "start_values", "login", "restart", "stamp"):
+        for name in ("healthy", "start_values", "login", "restart", "stamp", "learner", "promote"):
             minion.salt[f"pigsty_etcd.{name}"] = getattr(self.module, name)
         minion.salt["pigsty_etcd.client"] = lambda m: self.module.client(m)
         self.states = minion.load("_states", "pigsty_etcd")
@@ -231,6 +253,12 @@ def three(minion, monkeypatch):
         peer, client = (f"https://10.0.0.{number}:{port}" for port in (2380, 2379))
         node.store.rows.append(Member(str(number), f"etcd-{number}", (peer,), (client,), False))
     return node
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Waits look again at once."""
+    monkeypatch.setattr(deadlines, "POLL_SECONDS", 0.001)
 
 
 def users(done):
@@ -375,6 +403,33 @@ def test_a_new_member_joins_a_cluster_that_lives(three):
         "initial-cluster-state": "existing",
     }
     assert three.store.rows[1].peers == ("https://10.0.0.2:2380",)
+
+
+def test_a_new_member_gets_its_vote_when_it_has_the_data(three, fast):
+    del three.store.rows[1:]
+    behind = "etcdserver: can only promote a learner member which is in sync with leader"
+    three.store.busy = [Unreachable("the answer is lost"), EtcdError(behind, "member/promote")]
+    done = three.apply("member")
+    assert done["result"] is True, done
+    assert [row.learner for row in three.store.rows] == [False, False]
+    assert three.apply("member")["changes"] == {}
+
+
+def test_a_member_that_still_has_no_vote_gets_it_by_the_next_apply(three, fast):
+    del three.store.rows[1:]
+    three.etcd["learner"] = True
+    three.apply("member")
+    three.etcd["learner"] = False
+    assert "vote" in three.settle("member")["changes"]
+    assert not three.store.rows[1].learner
+
+
+def test_a_declared_learner_stays_one(three, fast):
+    del three.store.rows[1:]
+    three.etcd["learner"] = True
+    assert three.settle("member")["result"] is True
+    assert three.store.rows[1].learner
+    assert three.apply("member")["changes"] == {}
 
 
 def test_a_test_does_not_announce_a_member(three):

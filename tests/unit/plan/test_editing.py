@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editions import SANDBOX
+from editions import ADMIN, SANDBOX
 
 from pigsty.deadlines import DEADLINES
 from pigsty.editing import Editing
@@ -60,6 +60,32 @@ def test_a_good_edit_is_told_once_and_kept(desk: Desk) -> None:
     assert desk.wait() == ["pigsty/inventory/changed"]
     assert desk.wait(10) == []
     assert desk.kept.good.read_text() == GOOD + "# one\n"
+
+
+def test_an_edit_is_told_with_what_it_touches(desk: Desk) -> None:
+    desk.write(GOOD.replace("Metadata", "Netadata"))
+    assert desk.wait() == ["pigsty/inventory/changed"]
+    told = dict(desk.told[-1][1])
+    assert len(told.pop("checksum")) == 64
+    assert told == {"hosts": [ADMIN], "clusters": ["pg-meta"], "modules": ["pgsql"], "count": 1}
+
+
+def test_it_is_compared_with_the_last_good_one_though_bad_ones_came_between(desk: Desk) -> None:
+    desk.write("all: [")
+    assert desk.wait() == ["pigsty/inventory/bad"]
+    desk.write(GOOD + "# one\n")
+    assert desk.wait() == ["pigsty/inventory/changed"]
+    assert desk.told[-1][1]["count"] == 0
+
+
+def test_with_a_bad_one_at_the_start_it_is_compared_with_the_kept_one(tmp_path: Path) -> None:
+    Desk(tmp_path).wait()
+    desk = Desk(tmp_path)
+    desk.write("all: [")
+    assert desk.wait() == ["pigsty/inventory/bad"]
+    desk.write(GOOD.replace("Metadata", "Netadata"))
+    assert desk.wait() == ["pigsty/inventory/changed"]
+    assert desk.told[-1][1]["hosts"] == [ADMIN]
 
 
 def test_a_bad_edit_is_told_and_the_good_one_stays(desk: Desk) -> None:
