@@ -181,8 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def config(port: int) -> str:
-    """Return Prometheus's configuration."""
+def config(port: int, address: str) -> str:
+    """Return Prometheus's configuration; it looks at itself as well, as on an infra node."""
+    own = {"job_name": "infra", "static_configs": [{"targets": [address]}]}
     job = {
         "job_name": "synthetic",
         "honor_labels": True,
@@ -194,7 +195,7 @@ def config(port: int) -> str:
     every = f"{INTERVAL}s"
     general = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     files = [f"{RULES}/*.yml"]
-    return json.dumps({"global": general, "rule_files": files, "scrape_configs": [job]})
+    return json.dumps({"global": general, "rule_files": files, "scrape_configs": [job, own]})
 
 
 def ask(address: str, path: str) -> Any:
@@ -240,8 +241,8 @@ def run(program: str, instances: int, folder: Path) -> int:
     source = Source(list(series(instances)))
     threading.Thread(target=source.serve_forever, daemon=True).start()
     file, port = folder / "prometheus.yml", source.server_address[1]
-    file.write_text(config(port))
     address = f"127.0.0.1:{port + 1 if port < 65000 else port - 1}"
+    file.write_text(config(port, address))
     words = [f"--config.file={file}", f"--storage.tsdb.path={folder}/data", "--log.level=error"]
     words += [f"--web.listen-address={address}"]
     with subprocess.Popen([program, *words]) as prometheus:
