@@ -29,7 +29,8 @@ def managed(name: str) -> dict[str, Any]:
     Args:
         name: the state's name.
     """
-    spec = __pillar__["pigsty"]["infra"]["grafana"]
+    infra = __pillar__["pigsty"]["infra"]
+    spec, logs = infra["grafana"], bool(infra["logs"]["enabled"])
     package = spec["package"]
     if spec["enabled"] and not _there(package) and not _offered(package):
         said = f"no source has the package {package}: the portal's own pages show the same"
@@ -37,7 +38,7 @@ def managed(name: str) -> dict[str, Any]:
     daemons = [grafana.daemon(spec)]
 
     def files() -> list[File]:
-        wanted = grafana.files(PAGES) if spec["enabled"] else []
+        wanted = grafana.files(PAGES, logs=logs) if spec["enabled"] else []
         known = {file.path for file in wanted}
         there = (str(path) for path in sorted(Path(grafana.FOLDER).glob("*.json")))
         return [*wanted, *(File(path, None) for path in there if path not in known)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from browser import DESK, PHONE, Browser, opened
-from expect import Cluster, eventually
+from expect import DEADLINES, Cluster, eventually
 
 from pigsty.dashboards import PAGES
 from pigsty.dashboards.model import Dashboard
@@ -107,6 +109,58 @@ def test_one_gets_from_a_cluster_to_an_instance_and_to_another_one(browser: Brow
     assert {panel["state"] for panel in browser.panels()} <= {"data", "none"}
     browser.follow("nav a.on")
     assert browser.text("select[name=ins] option:checked") == "pg-test-2"
+
+
+def test_a_change_of_the_leader_is_marked_in_every_chart(
+    browser: Browser, admin: Any, whole: Cluster
+) -> None:
+    before, asked = whole.leader()["member"], time.time()
+
+    def handed_over() -> bool:
+        return admin.run(["pigsty", "pgsql", "switchover", whole.name, "--yes"])[0] == 0
+
+    # Right after other scenarios' work a replica may lag for a moment.
+    eventually("another member leads", handed_over, "services settle")
+    heir = whole.leader()["member"]
+    assert heir != before
+
+    def marked() -> list[dict[str, Any]]:
+        browser.page("pgsql-cluster", cls=whole.name, range="15m")
+        return [mark for mark in browser.marks() if mark["text"] == f"{heir} leads"]
+
+    marks = eventually("it is marked", marked, "a target is looked at")
+    assert {mark["panel"] for mark in marks} == {
+        panel["title"]
+        for panel in browser.panels()
+        if panel["kind"] == "timeseries" and panel["state"] == "data"
+    }
+    for mark in marks:
+        assert not mark["bad"]
+        # Points lie on a grid of ten seconds, and a scrape is behind by as many.
+        assert asked - 10 <= mark["time"] <= asked + DEADLINES["switchover"] + 20
+        assert 0.85 < mark["place"] < 1, "15 minutes are as wide as the chart"
+    assert browser.complaints() == []
+
+
+def test_what_began_before_is_not_marked_again(browser: Browser) -> None:
+    browser.open("/portal/dashboard.html?d=overview")
+
+    def happened(expr: str) -> list[dict[str, Any]]:
+        mark = {"expr": expr, "legend": "it", "bad": True, "lasts": 240}
+        found: list[dict[str, Any]] = browser.module(
+            "marks", f"return it.happened([{json.dumps(mark)}], {{range: '1h', chosen: {{}}}})"
+        )
+        return found
+
+    moment = int(time.time()) - 600
+    fresh = f"(vector(time()) >= {moment}) * 0 + 1"
+    (mark,) = happened(fresh)
+    assert (mark["text"], mark["bad"]) == ("it", True)
+    assert moment <= mark["time"] <= moment + 15
+    twice = f"({fresh}) and on () vector(time()) < {moment + 60} or vector(time()) > {moment + 300}"
+    assert len(happened(twice)) == 2
+    assert happened("vector(1)") == []
+    assert browser.complaints() == []
 
 
 def test_time_and_theme_can_be_chosen(browser: Browser) -> None:

@@ -128,6 +128,17 @@ class Browser:
         )
         return found
 
+    def marks(self) -> list[dict[str, Any]]:
+        """Every mark in a chart: ``panel``, ``text``, ``time``, ``bad``, and ``place``, 0 to 1."""
+        found: list[dict[str, Any]] = self.run(
+            "return [...document.querySelectorAll('.panel .marks i')].map((mark) => ({"
+            " panel: mark.closest('.panel').querySelector('h3').firstChild.textContent,"
+            " text: mark.textContent, time: Number(mark.dataset.time),"
+            " bad: mark.className === 'bad',"
+            " place: mark.offsetLeft / mark.parentElement.clientWidth }))"
+        )
+        return found
+
     def complaints(self) -> list[str]:
         """What the browser complained of since it was asked last: errors, refused contents."""
         return [entry["message"] for entry in self._driver.get_log("browser")]

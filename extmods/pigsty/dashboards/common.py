@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.model import MARKED, Key, Limits, Link, Mark, Variable
+from pigsty.dashboards.model import MARKED, Key, Limits, Link, Mark, Panel, Variable, chart
 
 OVERVIEW, ALERTS = "overview", "alerts"
 PGSQL, CLUSTER, INSTANCE = "pgsql-overview", "pgsql-cluster", "pgsql-instance"
@@ -58,6 +58,24 @@ USAGE = Limits(0.7, 0.9)
 NONE = Limits(1, 1)
 #: 1 is well.
 UP = Limits(1, 0)
+
+
+def of_machines(selector: str = "") -> tuple[Panel, ...]:
+    """Return charts of several machines side by side, how busy each is."""
+    own = f"{{{selector}}}" if selector else ""
+    return (
+        chart(
+            "Processors in use", "ratio", f"node:ins:cpu_usage_1m{own}", limits=USAGE, link=TO_NODE
+        ),
+        chart("Memory in use", "ratio", f"node:ins:mem_usage{own}", limits=USAGE, link=TO_NODE),
+        chart(
+            "Load for each processor",
+            "number",
+            f"node:ins:stdload1{own}",
+            limits=Limits(1, 2),
+            link=TO_NODE,
+        ),
+    )
 
 
 def led(selector: str = "") -> Mark:

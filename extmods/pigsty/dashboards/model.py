@@ -260,6 +260,11 @@ class Dashboard:
     marks: tuple[Mark, ...] = ()
     hidden: bool = False
 
+    def logged(self) -> tuple[str, ...]:
+        """Return those of its variables by which the logs can be searched as well."""
+        names = (variable.name for variable in self.variables if not variable.all)
+        return tuple(name for name in names if name in ("cls", "ins"))
+
     def panels(self) -> Iterator[Panel]:
         """Yield all panels from top to bottom."""
         for row in self.rows:

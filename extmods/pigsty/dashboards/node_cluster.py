@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import CLS, CLUSTER, NODE_CLUSTER, NODES, TO_NODE, UP, USAGE, critical
+from pigsty.dashboards.common import (
+    CLS,
+    CLUSTER,
+    NODE_CLUSTER,
+    NODES,
+    TO_NODE,
+    UP,
+    USAGE,
+    critical,
+    of_machines,
+)
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -25,7 +35,7 @@ PAGE = Dashboard(
     "Node cluster",
     "Nodes",
     "The machines of one cluster side by side.",
-    variables=(Variable("cls", "Cluster", "node:ins:cpu_count", "cls"),),
+    variables=(Variable("cls", "Cluster", 'up{component="node"}', "cls"),),
     rows=(
         Row(
             "",
@@ -61,27 +71,7 @@ PAGE = Dashboard(
                     height=4,
                 ),
                 alerts("Alerts of these nodes", f'{_C}, category="node"', height=3),
-                chart(
-                    "Processors in use",
-                    "ratio",
-                    f"node:ins:cpu_usage_1m{{{_C}}}",
-                    limits=USAGE,
-                    link=TO_NODE,
-                ),
-                chart(
-                    "Memory in use",
-                    "ratio",
-                    f"node:ins:mem_usage{{{_C}}}",
-                    limits=USAGE,
-                    link=TO_NODE,
-                ),
-                chart(
-                    "Load for each processor",
-                    "number",
-                    f"node:ins:stdload1{{{_C}}}",
-                    limits=Limits(1, 2),
-                    link=TO_NODE,
-                ),
+                *of_machines(_C),
                 chart(
                     "Network",
                     "bytes/s",

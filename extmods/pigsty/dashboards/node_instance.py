@@ -27,7 +27,7 @@ PAGE = Dashboard(
     "Node",
     "Nodes",
     "One machine: processors, memory, disks, network, clock, certificates.",
-    variables=(Variable("ins", "Node", "node:ins:cpu_count", "ins"),),
+    variables=(Variable("ins", "Node", 'up{component="node"}', "ins"),),
     rows=(
         Row(
             "",

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from pigsty.dashboards.common import ALERTS, NODES, OVERVIEW, TO_NODE, TO_NODES, UP, USAGE, critical
+from pigsty.dashboards.common import (
+    ALERTS,
+    NODES,
+    OVERVIEW,
+    TO_NODE,
+    TO_NODES,
+    UP,
+    USAGE,
+    critical,
+    of_machines,
+)
 from pigsty.dashboards.model import (
     Column,
     Dashboard,
@@ -55,21 +65,7 @@ PAGE = Dashboard(
                     Column("Running for", "node:ins:uptime", "seconds"),
                     height=8,
                 ),
-                chart(
-                    "Processors in use",
-                    "ratio",
-                    "node:ins:cpu_usage_1m",
-                    limits=USAGE,
-                    link=TO_NODE,
-                ),
-                chart("Memory in use", "ratio", "node:ins:mem_usage", limits=USAGE, link=TO_NODE),
-                chart(
-                    "Load for each processor",
-                    "number",
-                    "node:ins:stdload1",
-                    limits=Limits(1, 2),
-                    link=TO_NODE,
-                ),
+                *of_machines(),
                 bars(
                     "Fullest file systems",
                     "ratio",

@@ -77,11 +77,17 @@ def daemon(spec: Mapping[str, Any]) -> Daemon:
     )
 
 
-def files(pages: Iterable[Dashboard]) -> list[File]:
-    """Return the dashboards' files."""
+def files(pages: Iterable[Dashboard], *, logs: bool) -> list[File]:
+    """Return the dashboards' files.
+
+    Args:
+        pages: the dashboards.
+        logs: whether the portal beside it searches logs.
+    """
     pages = tuple(pages)
     titles = {page.uid: page.title for page in pages}
-    return [File(f"{FOLDER}/{page.uid}.json", _json(dashboard(page, titles))) for page in pages]
+    made = ((page.uid, dashboard(page, titles, logs=logs)) for page in pages)
+    return [File(f"{FOLDER}/{uid}.json", _json(body)) for uid, body in made]
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -150,13 +156,15 @@ def sources(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def dashboard(page: Dashboard, titles: Mapping[str, str]) -> dict[str, Any]:
+def dashboard(page: Dashboard, titles: Mapping[str, str], *, logs: bool) -> dict[str, Any]:
     """Return a page as Grafana's JSON.
 
     Args:
         page: the dashboard.
         titles: of all pages by ``uid``.
+        logs: whether the portal beside it searches logs.
     """
+    ways = [_way(link, titles) for link in page.links]
     return {
         "uid": page.uid,
         "title": page.title,
@@ -171,7 +179,7 @@ def dashboard(page: Dashboard, titles: Mapping[str, str]) -> dict[str, Any]:
         "timezone": "browser",
         "annotations": {"list": [_annotation(mark) for mark in page.marks]},
         "templating": {"list": [_variable(variable) for variable in page.variables]},
-        "links": [_way(link, titles) for link in page.links],
+        "links": [*ways, *([_to_logs(page)] if logs and page.logged() else [])],
         "panels": _panels(page, titles),
     }
 
@@ -400,6 +408,13 @@ def _way(link: Link, titles: Mapping[str, str]) -> dict[str, Any]:
     url = f"{PATH}/d/{link.to}" + (f"?{carried}" if carried else "")
     title = link.title or titles[link.to]
     return {"type": "link", "title": title, "url": url, "keepTime": True, "targetBlank": False}
+
+
+def _to_logs(page: Dashboard) -> dict[str, Any]:
+    """Return the link to what the chosen cluster or instance wrote, at the portal."""
+    query = "&".join(f"{name}=${{{name}}}" for name in page.logged())
+    url = f"/portal/logs.html?{query}"
+    return {"type": "link", "title": "Logs", "url": url, "keepTime": False, "targetBlank": False}
 
 
 def _drill(

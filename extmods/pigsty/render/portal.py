@@ -108,6 +108,7 @@ def document(page: Dashboard, titles: Mapping[str, str]) -> dict[str, Any]:
         "meaning": page.meaning,
         "variables": [_variable(variable) for variable in page.variables],
         "links": [_link(link, titles) for link in page.links],
+        "logged": list(page.logged()),
         "marks": [_mark(mark) for mark in page.marks],
         "rows": [
             {"title": row.title, "panels": [_panel(panel, titles) for panel in row.panels]}

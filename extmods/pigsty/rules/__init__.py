@@ -94,6 +94,7 @@ RULES: tuple[Rule, ...] = (
     automatic.modules,
     modules.not_built,
     modules.grafana,
+    modules.loki,
     modules.docker,
     modules.kernels,
     modules.clustered,

@@ -41,6 +41,19 @@ def grafana(ctx: Context) -> Iterator[Finding]:
             yield ctx.warning(use.place, text, hint)
 
 
+def loki(ctx: Context) -> Iterator[Finding]:
+    """Say to who asks for Loki or VictoriaLogs what keeps the logs instead."""
+    infra = ctx.topology.groups.get("infra", ())
+    for use in ctx.uses:
+        if use.name != "loki_enabled" or use.variable.value is not True:
+            continue
+        nodes = [ctx.topology.nodes[ip] for ip in use.hosts if ip in infra]
+        if nodes:
+            text = f"logs on {_hosts(nodes)} are kept by systemd's journal, in place of Loki"
+            hint = "search them on the portal's page Logs, or with `pigsty logs`"
+            yield ctx.warning(use.place, text, hint)
+
+
 def docker(ctx: Context) -> Iterator[Finding]:
     """Warn of hosts that ask for docker."""
     for use in ctx.uses:

@@ -13,7 +13,7 @@ from pigsty.render import grafana, nginx, portal
 from pigsty.render.files import BANNER
 
 TITLES = {page.uid: page.title for page in PAGES}
-MADE = {page.uid: grafana.dashboard(page, TITLES) for page in PAGES}
+MADE = {page.uid: grafana.dashboard(page, TITLES, logs=True) for page in PAGES}
 
 
 def panel(uid, title):
@@ -94,6 +94,18 @@ def test_links_carry_what_a_row_or_the_page_says():
     assert ways["Replication"] == "/ui/d/pgsql-replication?var-cls=${cls}"
 
 
+def test_from_a_cluster_or_an_instance_one_gets_to_its_logs():
+    ways = {link["title"]: link["url"] for link in MADE["pgsql-instance"]["links"]}
+    assert ways["Logs"] == "/portal/logs.html?cls=${cls}&ins=${ins}"
+    (page,) = [page for page in PAGES if page.uid == "pgsql-instance"]
+    assert portal.document(page, TITLES)["logged"] == ["cls", "ins"]
+    without = grafana.dashboard(page, TITLES, logs=False)
+    assert "Logs" not in {link["title"] for link in without["links"]}
+    # All clusters at once, or all levels of alerts, are no choice that logs have.
+    for uid in ("overview", "alerts"):
+        assert "Logs" not in {link["title"] for link in MADE[uid]["links"]}
+
+
 def test_values_that_are_bad_are_red_from_either_side():
     up = panel("pgsql-instance", "Up")["fieldConfig"]["defaults"]
     (_, _), (orange, above), (green, well) = thresholds(up)
@@ -165,7 +177,7 @@ def test_grafana_is_told_its_secrets_in_a_file_that_root_alone_reads(deployment,
         files[f"{grafana.PROVISIONING}/dashboards/pigsty.yml"].contents.removeprefix(BANNER)
     )["providers"]
     assert provider["options"]["path"] == grafana.FOLDER
-    assert {file.path for file in grafana.files(PAGES)} == {
+    assert {file.path for file in grafana.files(PAGES, logs=True)} == {
         f"{grafana.FOLDER}/{page.uid}.json" for page in PAGES
     }
 

@@ -14,8 +14,9 @@ const KINDS = { timeseries: Chart, stat: Stat, bars: Bars, table: Table, alerts:
 const ALL = "all";
 
 class Page {
-  constructor(definition) {
+  constructor(definition, site) {
     this.definition = definition;
+    this.site = site;
     this.place = here();
     this.panels = [];
     this.round = 0;
@@ -84,7 +85,10 @@ class Page {
       }, value)))));
     }
     fill(this.choices, fields);
-    fill(this.links, this.definition.links.map((link) => el("a", { href: follow(link, {}, this.place) }, link.title)));
+    const { links, logged } = this.definition;
+    const about = new URLSearchParams(logged.filter((name) => this.place.chosen[name]).map((name) => [name, this.place.chosen[name]]));
+    fill(this.links, links.map((link) => el("a", { href: follow(link, {}, this.place) }, link.title)),
+      this.site.logs && logged.length ? el("a", { href: `/portal/logs.html?${about}` }, "Logs") : null);
     move(this.place);
   }
 
@@ -145,9 +149,9 @@ class Page {
 
 try {
   const { page } = here();
-  await shell(page);
+  const site = await shell(page);
   if (!/^[a-z][a-z-]*$/.test(page)) throw new Trouble(`There is no page ${page}.`);
-  const opened = new Page(await file(`pages/${page}.json`));
+  const opened = new Page(await file(`pages/${page}.json`), site);
   await opened.open();
 } catch (error) {
   broken(error);
