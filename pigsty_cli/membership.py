@@ -139,7 +139,7 @@ def shrink(
         _tell(phases, tuple(member.ip for member in topology.etcd))
         if gone.id and not test and all(r.good for r in phases.results.values()):
             words = {"member": gone.id}
-            remote.call(master, host, "pigsty_etcd.expel", words, deadline="etcd.request")
+            remote.call(master, host, "pigsty_etcd.expel", words, deadline="etcd.healthy")
             message(f"{gone.name or gone.id} has left")
         if not dead and (test or all(result.good for result in phases.results.values())):
             phases.run("removed", (Job((gone.host,), ("etcd.remove",)),), {"pigsty_removal": {}})

@@ -11,7 +11,7 @@ from typing import Any
 from salt.exceptions import CommandExecutionError
 
 from pigsty.clients.etcd import BAD_PASSWORD, NO_AUTH, Etcd, EtcdError, Member, Unreachable
-from pigsty.deadlines import DEADLINES, wait_until
+from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
 from pigsty.render import etcd as render
 
@@ -168,8 +168,11 @@ def expel(member: str) -> dict[str, Any]:
         alive = _connected(__pillar__["pigsty"]["etcd"])
         known = {found.id for found in alive.members()}
         if member in known:
-            alive.call("cluster/member/remove", {"ID": member})
-    except ClientError as err:
+            # A member that came back a moment ago counts as healthy after five seconds only.
+            wait_until(
+                lambda: _gone(alive, member), "etcd.healthy", "the other members are connected"
+            )
+    except (ClientError, DeadlineExceeded) as err:
         raise CommandExecutionError(str(err)) from err
     return {"expelled": member in known}
 
@@ -326,6 +329,19 @@ def _added(connection: Etcd, peer: str, etcd: Mapping[str, Any]) -> bool:
         raise
     except Unreachable:
         return False
+    return True
+
+
+def _gone(connection: Etcd, member: str) -> bool:
+    """Take a member out; False while the cluster doesn't trust the others to go on without it."""
+    try:
+        connection.call("cluster/member/remove", {"ID": member})
+    except EtcdError as error:
+        if "unhealthy cluster" in error.message:
+            return False
+        # The answer to an earlier attempt was lost.
+        if "member not found" not in error.message:
+            raise
     return True
 
 

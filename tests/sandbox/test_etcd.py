@@ -78,6 +78,8 @@ def test_etcd_grows_to_three_loses_one_for_a_while_and_shrinks_to_one(
 
         # Two of three are a majority: whoever asked the first one alone would lose the lead now.
         sandbox.node(FIRST).run(["systemctl", "stop", "etcd"])
+        # Those who asked it turn to another one, which takes Patroni some seconds.
+        eventually("pg-test answers", lambda: whole.healthy(3), "services settle")
         admin.pigsty("pgsql", "switchover", whole.name, "--yes")
         sandbox.node(FIRST).run(["systemctl", "start", "etcd"])
         eventually(
