@@ -56,6 +56,7 @@ def trace() -> dict[str, Any] | None:
         "remove_backup": found.remove_backup,
         "remove_packages": found.remove_packages,
         "shard": found.shard,
+        "store": found.store,
     }
 
 

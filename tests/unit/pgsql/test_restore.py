@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from pigsty import dcs
 from pigsty.backups import Target
 from pigsty.pitr import exclusive
 from pigsty.render import restore
@@ -96,9 +97,9 @@ def test_settings_that_recovery_needs_come_from_the_backup():
 
 
 def test_what_patroni_forgets_is_not_its_configuration():
-    assert "leader" in restore.FORGOTTEN
-    assert "status" in restore.FORGOTTEN
-    assert not {"config", "initialize", "history"} & set(restore.FORGOTTEN)
+    assert "leader" in dcs.LEADERSHIP
+    assert "status" in dcs.LEADERSHIP
+    assert not {"config", "initialize", "history"} & set(dcs.LEADERSHIP)
 
 
 @pytest.fixture
