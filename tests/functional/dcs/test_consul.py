@@ -110,11 +110,21 @@ def test_an_index_that_went_back_is_a_gap(consul: Consul, token: str) -> None:
     store = ConsulStore(Address(consul.url, token))
     revision = store.read("/pg/").revision
     ahead = store.watch("/pg/", revision + 1_000_000)
-    with pytest.raises(Gap, match="its index went from"):
-        # A query for a later index than there is answers with the next change.
-        timer = threading.Timer(0.3, consul.put, ("pg/a/leader", "a-2"))
-        timer.start()
-        next(ahead)
+    stop = threading.Event()
+
+    def change() -> None:
+        # A query for a later index than there is answers with the next change after it came.
+        while not stop.wait(0.3):
+            consul.put("pg/a/status", "changes")
+
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(Gap, match="its index went from"):
+            next(ahead)
+    finally:
+        stop.set()
+        thread.join(TOLD)
 
 
 def test_a_wrong_token_is_one_clear_error_without_the_token(consul: Consul) -> None:

@@ -8,8 +8,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ import pytest
 from daemons import Consul, Daemon, free_ports, until
 from members import Members, programs
 
-from pigsty import dcs
+from pigsty import dcs, operations
 from pigsty.clients import cluster_keys
 from pigsty.clients.consul import Address, ConsulError, ConsulStore
+from pigsty.operations import OperationRefused
 from pigsty.topology import PgCluster
-from pigsty_cli import keepers
+from pigsty_cli import access, deployment, following, keepers, operating
+from pigsty_cli.access import Access
 from pigsty_cli.errors import CliError
 
 ENGINE = Path(__file__).resolve().parents[2] / "support/dcs_engine.py"
@@ -62,6 +64,12 @@ class World:
 
     def declared(self) -> PgCluster:
         return self.members.topology.pg_clusters["pg-c"]
+
+    def access(self) -> Access:
+        """How the commands reach its members; their CA is the one of the test."""
+        pki = self.members.folder / "pki"
+        found = access.of(self.declared(), self.members.folder / "secret.key", pki / "ca.crt")
+        return replace(found, ca=str(pki / "ca.crt"))
 
     def keeper(self) -> keepers.Keeper:
         """Who keeps the cluster's keys for `pigsty pgsql add|rm`."""
@@ -126,9 +134,10 @@ def world() -> Iterator[World]:
         engine = Daemon([sys.executable, str(ENGINE), str(folder)], folder / "engine.log")
         last.callback(engine.stop)
         engine.start()
+        # Who is there when it looks for the first time didn't join, for it.
+        until("the engine has read Consul", (folder / "alive/dcs").exists)
         for daemon in members.daemons.values():
             daemon.start()
-        until("the engine has read Consul", (folder / "alive/dcs").exists)
         yield World(consul, members, engine, tokens)
 
 
@@ -171,6 +180,15 @@ def test_no_token_is_seen_by_others(alive: World) -> None:
         file = alive.members.config(ip)
         assert alive.tokens[0] in file.read_text(), "Patroni has it from its file"
         assert file.stat().st_mode & 0o077 == 0
+
+
+def test_the_commands_see_it_as_they_see_any_cluster(
+    alive: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "CA", str(alive.members.folder / "pki/ca.crt"))
+    one, two = deployment.live_members([alive.declared()])["pg-c"]
+    assert (one.member, one.role, one.state) == ("pg-c-1", "primary", "running")
+    assert (two.member, two.role, two.state) == ("pg-c-2", "replica", "streaming")
 
 
 def test_a_switchover_is_told(alive: World) -> None:
@@ -266,17 +284,25 @@ def test_a_cluster_that_is_down_goes_with_its_keys_and_its_neighbour_stays(world
 
 
 def _switch(world: World) -> None:
-    """Hand the lead over by Patroni's API, and see it told."""
-    leader = world.leader()
-    (other,) = world.members.daemons.keys() - {leader}
+    """Hand the lead over as `pigsty pgsql switchover` does, and see it told."""
+    said: list[str] = []
 
-    def ordered() -> bool:
-        said = world.members.client(leader).switchover(leader, other)
-        return other in said
+    def ordered() -> str:
+        to = world.access()
+        seen = operating.look(to)
+        try:
+            order = operations.switchover(seen)
+        except OperationRefused:
+            return ""
+        # HAProxy and the minions that watch it for the command are not here.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(following, "services", lambda *_: nullcontext())
+            operating.carry_out(to, seen, order, said.append)
+        return order.members[0]
 
-    # After Consul was away Patroni may refuse until it has seen it again.
-    until("the switchover is taken", ordered, ALIVE)
-    until("it is told", lambda: world.leaders()[-1:] == [other], TOLD)
+    # After Consul was away nobody takes an order until the members have seen it again.
+    leader = until("the switchover is done", ordered, ALIVE)
+    until("it is told", lambda: world.leaders()[-1:] == [leader], TOLD)
 
 
 def _read(file: Path) -> str:
