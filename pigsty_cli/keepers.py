@@ -82,7 +82,9 @@ class InEtcd:
                 continue
             self._host = member.ip
             return dcs.Cluster.from_dict(found)
-        why = "; ".join(reasons) or "the inventory has none"
+        why = "; ".join(reasons) or (
+            "the inventory has none, and one that was made in Consul has to stand in it"
+        )
         raise Refused(f"no member of etcd can be asked who lives in {self._cluster}: {why}")
 
     def forget(self, members: Sequence[str], *, whole: bool) -> None:

@@ -506,6 +506,19 @@ def test_one_that_was_in_consul_and_is_out_of_the_inventory_is_refused(
     assert master.applied == []
 
 
+def test_where_there_is_no_etcd_a_forgotten_cluster_is_asked_for_nowhere(
+    master: Any, world: World, consul: Consul, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file: Path = inventories.PLACES[0]
+    document = yaml.safe_load(file.read_text("utf-8"))
+    del document["all"]["children"]["pg-test"], document["all"]["children"]["etcd"]
+    own = {"pg_dcs_type": "consul", "pg_consul_token": "writes"}
+    document["all"]["children"]["pg-meta"]["vars"] |= own
+    file.write_text(yaml.safe_dump(document), "utf-8")
+    assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.REFUSED
+    assert "one that was made in Consul has to stand in it" in capsys.readouterr().err
+
+
 def test_a_token_that_may_not_write_is_refused_before_anything_is_touched(
     master: Any, world: World, consul: Consul, capsys: pytest.CaptureFixture[str]
 ) -> None:
