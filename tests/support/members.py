@@ -20,7 +20,7 @@ from typing import Any
 
 import debian
 import yaml
-from daemons import Daemon, certificates
+from daemons import Daemon, certificates, until
 
 from pigsty import pki, platform, topology
 from pigsty.clients.patroni_actions import Actions
@@ -35,10 +35,14 @@ DBSU = "postgres" if ROOT else getpass.getuser()
 MACHINE = Machine(1, 1024, 20 * GIB)
 #: Seconds in which a member comes to its end on two busy cores.
 STOP = 120.0
-#: Who may connect: the superuser by its socket, everybody else by password.
-HBA = "local all all peer\nhost all all 127.0.0.0/8 scram-sha-256\n" + (
-    "host replication all 127.0.0.0/8 scram-sha-256\n"
-)
+#: Who may connect: the superuser by its socket, everybody else by password. Patroni asks its own
+#: server for the timeline as the user that replicates, by the socket too.
+HBA = """\
+local all all peer
+local replication all scram-sha-256
+host all all 127.0.0.0/8 scram-sha-256
+host replication all 127.0.0.0/8 scram-sha-256
+"""
 
 
 class Members:
@@ -119,6 +123,8 @@ class Members:
         for file in self.folder.glob("*/data/postmaster.pid"):
             with suppress(OSError, ValueError):
                 os.kill(int(file.read_text().split("\n")[0]), signal.SIGQUIT)
+        left = self.folder.glob
+        until("PostgreSQL has ended", lambda: not list(left("*/data/postmaster.pid")), STOP)
 
     def _prepare(self, ip: str, name: str) -> Path:
         own = self.folder / ip
