@@ -6,21 +6,21 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pigsty import scaling
+from pigsty import keyspace, scaling
 from pigsty.clients.patroni import CA, Patroni
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
 from pigsty.scaling import Growth
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty_cli import applying, deployment, lock, report
+from pigsty_cli import applying, deployment, keepers, lock, report
 from pigsty_cli.commands.pgsql_backup import ticker
 from pigsty_cli.errors import CliError, Refused
 from pigsty_cli.inventories import PLACES, find
 from pigsty_cli.output import emit, message
 from pigsty_cli.removing import services_of
 from pigsty_cli.saltapi import Master
-from pigsty_cli.scaling import Phases, in_dcs
+from pigsty_cli.scaling import Phases
 
 
 def command(cluster: str, words: Sequence[str], *, test: bool, output: str) -> int:
@@ -29,7 +29,7 @@ def command(cluster: str, words: Sequence[str], *, test: bool, output: str) -> i
     if cluster not in topology.pg_clusters:
         raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
     with lock.held(f"pigsty pgsql add {cluster} {' '.join(words)}".rstrip()), Master() as master:
-        _, live = in_dcs(master, topology, cluster)
+        live = keepers.of(master, topology, cluster).look()
         plan = scaling.growth(topology, cluster, live, words)
         if not plan.members:
             message(f"all members of {cluster} live: there is nobody to add")
@@ -64,7 +64,7 @@ def _presence(master: Master, topology: Topology, plan: Growth) -> applying.Pres
     cluster = plan.cluster
     hosts = [member.ip for member in (*plan.members, *plan.peers)]
     hosts += services_of(topology, cluster.name)
-    hosts += [member.ip for member in topology.etcd] if plan.fresh else []
+    hosts += _stores(topology, plan)
     hosts += [infra.ip for infra in topology.infra]
     found = applying.presence(master, tuple(dict.fromkeys(hosts)), topology.admin_ip)
     missing = [f"{m.ip}: {found.missing[m.ip]}" for m in plan.members if m.ip in found.missing]
@@ -89,7 +89,7 @@ def _grow(phases: Phases, plan: Growth) -> list[dict[str, Any]]:
     def done(what: str) -> None:
         steps.append({"done": what, "seconds": round(time.monotonic() - begin, 1)})
 
-    if plan.fresh and not phases.run("the cluster's user in etcd", _users(topology)):
+    if not phases.run("the cluster's user in etcd", _users(topology, plan)):
         return steps
     # Who was made with a failure is said in the table; nobody is sent to them.
     if not phases.run("new members, and who lets them in", scaling.first(topology, plan)):
@@ -111,8 +111,7 @@ def _grow(phases: Phases, plan: Growth) -> list[dict[str, Any]]:
 def _audit(phases: Phases, plan: Growth) -> list[dict[str, Any]]:
     """Look what would change, on new members and on the others."""
     work = list(scaling.first(phases.topology, plan))
-    if plan.fresh:
-        phases.run("the cluster's user in etcd", _users(phases.topology))
+    phases.run("the cluster's user in etcd", _users(phases.topology, plan))
     phases.run("new members, and who lets them in", work)
     peers = tuple(member.ip for member in plan.peers)
     phases.run("services", scaling.routing(phases.topology, plan.cluster, peers))
@@ -120,8 +119,14 @@ def _audit(phases: Phases, plan: Growth) -> list[dict[str, Any]]:
     return []
 
 
-def _users(topology: Topology) -> tuple[Job, ...]:
-    return (Job(tuple(member.ip for member in topology.etcd), ("etcd",)),)
+def _stores(topology: Topology, plan: Growth) -> tuple[str, ...]:
+    """Return the members of etcd that make a new cluster's user; Consul's tokens aren't ours."""
+    new = plan.fresh and keyspace.kind(plan.cluster) == "etcd"
+    return tuple(member.ip for member in topology.etcd) if new else ()
+
+
+def _users(topology: Topology, plan: Growth) -> tuple[Job, ...]:
+    return (Job(_stores(topology, plan), ("etcd",)),)
 
 
 def _await_streaming(member: PgInstance) -> None:

@@ -87,9 +87,8 @@ def _worlds(
 def _residents(topology: Topology) -> dict[str, list[tuple[str, str]]]:
     """Return the members of PostgreSQL clusters by their addresses, from all stores."""
     access, found = Access(Path(KEY), Path(CA).parent), dict[str, list[tuple[str, str]]]()
-    kinds: tuple[keyspace.Kind, ...] = ("etcd", "consul")
     try:
-        for source in (access.source(topology, kind) for kind in kinds):
+        for source in (access.source(topology, kind) for kind in keyspace.KINDS):
             if source is not None:
                 pairs = source.store.read(source.namespace).pairs
                 for host, members in dcs.residents(pairs).items():

@@ -11,7 +11,7 @@ from pigsty import backups, pitr, sharding
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError, PigstyError
 from pigsty.topology import PgCluster
-from pigsty_cli import access, attempts, deployment, exitcodes, lock, remote, restoring, scaling
+from pigsty_cli import access, attempts, deployment, exitcodes, lock, remote, restoring
 from pigsty_cli.attempts import STEPS, Attempt
 from pigsty_cli.commands.pgsql_backup import declared, leader
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
@@ -199,7 +199,6 @@ def command(
 ) -> tuple[list[Row], str]:
     """Carry out ``pigsty pgsql pitr``; return rows to show and their format."""
     found = declared(cluster, inventory)
-    scaling.etcd_only(found)
     cut = attempts.read(cluster)
     if again and (cut is None or on):
         raise Refused(

@@ -13,13 +13,13 @@ from pigsty.render import services
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
 from pigsty.wording import counted
-from pigsty_cli import access, applying, deployment, history, lock, operating, remote, report
+from pigsty_cli import access, applying, deployment, history, keepers, lock, operating, report
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError
 from pigsty_cli.inventories import PLACES, find
 from pigsty_cli.output import emit, message
 from pigsty_cli.saltapi import Master
-from pigsty_cli.scaling import Phases, answering, in_dcs, serving, words_of
+from pigsty_cli.scaling import Phases, answering, serving
 
 STATES = ("pgsql.remove",)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -31,7 +31,8 @@ def command(cluster: str, wish: Wish, *, yes: bool, test: bool, output: str) -> 
     topology = deployment.usable(find(PLACES[0])).topology
     words = " ".join(wish.words)
     with lock.held(f"pigsty pgsql rm {cluster} {words}".rstrip()), Master() as master:
-        etcd, live = in_dcs(master, topology, cluster)
+        keeper = keepers.of(master, topology, cluster)
+        live = keeper.look()
         if not live.exists and cluster not in topology.pg_clusters and not wish.words:
             raise TargetError(nearest(cluster, topology.pg_clusters, "cluster"))
         hosts = removal.hosts(topology, live, wish.words)
@@ -45,7 +46,7 @@ def command(cluster: str, wish: Wish, *, yes: bool, test: bool, output: str) -> 
         plan = removal.plan(world, wish)
         lost = _measured(master, plan)
         _tell(plan, lost)
-        removing = Removal(phases, topology, plan, etcd)
+        removing = Removal(phases, topology, plan, keeper)
         if not test:
             if not yes:
                 confirm(cluster)
@@ -70,11 +71,13 @@ class Removal:
         phases: runs states.
         topology: the inventory.
         plan: what was decided.
-        etcd: a machine of etcd that answers.
+        keeper: who keeps its keys.
     """
 
-    def __init__(self, phases: Phases, topology: Topology, plan: Plan, etcd: str) -> None:
-        self._phases, self._topology, self._plan, self._etcd = phases, topology, plan, etcd
+    def __init__(
+        self, phases: Phases, topology: Topology, plan: Plan, keeper: keepers.Keeper
+    ) -> None:
+        self._phases, self._topology, self._plan, self._keeper = phases, topology, plan, keeper
         self._declared = topology.pg_clusters.get(plan.cluster)
 
     def hand_over(self) -> None:
@@ -149,19 +152,8 @@ class Removal:
 
     def forget(self) -> None:
         """Delete the keys in the DCS, once nobody lives behind them."""
-        plan = self._plan
-        words = {
-            **words_of(self._topology, plan.cluster),
-            "members": [member.name for member in plan.members],
-            "whole": plan.whole,
-        }
-        remote.call(
-            self._phases.master,
-            self._etcd,
-            "pigsty_dcs.forget",
-            words,
-            deadline="removal.leaderless",
-        )
+        names = [member.name for member in self._plan.members]
+        self._keeper.forget(names, whole=self._plan.whole)
 
 
 def services_of(topology: Topology, name: str) -> tuple[str, ...]:
@@ -251,7 +243,7 @@ def _report(
 
 
 def _farewell(plan: Plan, world: World) -> None:
-    for line in removal.afterwards(plan):
+    for line in removal.afterwards(plan, world.topology):
         message(line)
     if not plan.whole:
         seconds = world.live.slots_ttl

@@ -1,4 +1,4 @@
-"""What adding and removing members share: asking the DCS and machines, phases of states."""
+"""What adding and removing members share: asking machines, phases of states."""
 
 from __future__ import annotations
 
@@ -6,61 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pigsty import dcs, keyspace, sharding
+from pigsty import dcs
 from pigsty.clients.patroni import CA, Patroni
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
 from pigsty.returns import HostResult, merge
 from pigsty.targets import Job
-from pigsty.topology import PgCluster, Topology
-from pigsty_cli import applying, exitcodes, history, remote
+from pigsty.topology import Topology
+from pigsty_cli import applying, exitcodes, history
 from pigsty_cli.applying import Master, Presence
 from pigsty_cli.deployment import ask
 from pigsty_cli.errors import CliError, Refused
 from pigsty_cli.output import message
 from pigsty_cli.running import screen
-
-
-def words_of(topology: Topology, cluster: str) -> dict[str, str]:
-    """Return what `pigsty_dcs` is told about a cluster: its name, and its path if it is another."""
-    declared = topology.pg_clusters.get(cluster)
-    path = sharding.path(declared) if declared else cluster
-    return {"cluster": cluster} | ({"path": path} if path != cluster else {})
-
-
-def etcd_only(cluster: PgCluster | None) -> None:
-    """Refuse what works on a cluster's keys in etcd, for a cluster that is in Consul.
-
-    Raises:
-        Refused: it is.
-    """
-    if cluster is not None and keyspace.kind(cluster) == "consul":
-        raise Refused(
-            f"{cluster.name} is in Consul, and this command knows the keys of etcd alone: nothing "
-            "was touched (docs/consul.md says what to do by hand)"
-        )
-
-
-def in_dcs(master: Any, topology: Topology, cluster: str) -> tuple[str, dcs.Cluster]:
-    """Return a cluster as the DCS has it, and the machine that was asked.
-
-    Raises:
-        Refused: no machine of etcd can be asked, or the cluster isn't in etcd.
-    """
-    etcd_only(topology.pg_clusters.get(cluster))
-    reasons = []
-    for member in topology.etcd:
-        try:
-            remote.refresh(master, member.ip)
-            words = words_of(topology, cluster)
-            found = remote.call(
-                master, member.ip, "pigsty_dcs.look", words, deadline="etcd.request"
-            )
-            return member.ip, dcs.Cluster.from_dict(found)
-        except CliError as error:
-            reasons.append(str(error))
-    why = "; ".join(reasons) or "the inventory has none"
-    raise Refused(f"no member of etcd can be asked who lives in {cluster}: {why}")
 
 
 def answering(live: dcs.Cluster) -> frozenset[str]:

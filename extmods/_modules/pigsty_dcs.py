@@ -10,11 +10,11 @@ from typing import Any
 
 from salt.exceptions import CommandExecutionError
 
-from pigsty import dcs
-from pigsty.clients.etcd import Etcd, EtcdError, decode, encode
-from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.clients import cluster_keys
+from pigsty.clients.etcd import Etcd, EtcdError, decode
+from pigsty.clients.etcd_watch import EtcdStore
+from pigsty.deadlines import DeadlineExceeded
 from pigsty.errors import ClientError
-from pigsty.render.etcd import range_end
 
 __virtualname__ = "pigsty_dcs"
 
@@ -39,7 +39,8 @@ def look(cluster: str, path: str = "") -> dict[str, Any]:
     """
     try:
         client = _client()
-        return _read(client, cluster, _prefix(client, path or cluster)).to_dict()
+        prefix = _prefix(client, path or cluster)
+        return cluster_keys.look(EtcdStore([client]), cluster, prefix).to_dict()
     except ClientError as err:
         raise CommandExecutionError(str(err)) from err
 
@@ -56,7 +57,7 @@ def forget(
         path: where its keys are, if not under its name.
 
     Returns:
-        ``deleted``: how many keys that were.
+        ``forgotten``: the prefix of the keys.
 
     Raises:
         CommandExecutionError: somebody else lives in the cluster; nothing was deleted.
@@ -66,43 +67,10 @@ def forget(
     try:
         client = _client()
         prefix = _prefix(client, path or cluster)
-        if whole:
-            return {"deleted": _forget_all(client, cluster, prefix, set(members))}
-        if _read(client, cluster, prefix).leader in members:
-            raise CommandExecutionError(f"{cluster} is led by a member that was to be removed")
-        keys = [f"{prefix}{dcs.MEMBERS}{name}" for name in members]
-        return {"deleted": sum(_delete(client, key) for key in keys)}
+        cluster_keys.forget(EtcdStore([client]), cluster, prefix, members, whole=whole)
     except (ClientError, DeadlineExceeded) as err:
         raise CommandExecutionError(str(err)) from err
-
-
-def _forget_all(client: Etcd, cluster: str, prefix: str, members: set[str]) -> int:
-    """Delete all keys of a cluster whose leader has gone."""
-
-    def leaderless() -> bool:
-        found = _read(client, cluster, prefix)
-        others = {member.name for member in found.members} - members
-        if others:
-            raise CommandExecutionError(
-                f"{', '.join(sorted(others))} of {cluster} lives: its keys stay"
-            )
-        return not found.leader
-
-    # One that was cut off without a goodbye holds its key until that expires.
-    wait_until(leaderless, "removal.leaderless", f"the leader key of {cluster} is free")
-    return _delete(client, prefix, range_end(prefix))
-
-
-def _read(client: Etcd, cluster: str, prefix: str) -> dcs.Cluster:
-    body = {"key": encode(prefix), "range_end": encode(range_end(prefix))}
-    rows = client.call("kv/range", body).get("kvs", [])
-    found = {decode(row["key"]).removeprefix(prefix): decode(row.get("value", "")) for row in rows}
-    return dcs.parse(cluster, prefix, found)
-
-
-def _delete(client: Etcd, key: str, end: str = "") -> int:
-    body = {"key": encode(key)} | ({"range_end": encode(end)} if end else {})
-    return int(client.call("kv/deleterange", body).get("deleted", 0))
+    return {"forgotten": prefix}
 
 
 def _prefix(client: Etcd, path: str) -> str:

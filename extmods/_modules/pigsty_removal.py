@@ -57,6 +57,7 @@ def trace() -> dict[str, Any] | None:
         "remove_backup": found.remove_backup,
         "remove_packages": found.remove_packages,
         "shard": found.shard,
+        "store": found.store,
     }
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from salt.exceptions import CommandExecutionError
 
-from pigsty import backups
-from pigsty.clients import etcd
+from pigsty import backups, dcs
+from pigsty.clients import cluster_keys
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
-from pigsty.errors import ClientError, PigstyError
+from pigsty.errors import ClientError
 from pigsty.render import restore
 from pigsty.render.pgbackrest import GROUP
 from pigsty.sql import session
@@ -222,31 +222,20 @@ def recover() -> dict[str, Any]:
 
 
 def forget() -> dict[str, Any]:
-    """Remove from etcd what Patroni knows of the last leader; the configuration stays.
+    """Remove from the store what Patroni knows of the last leader; the configuration stays.
 
     Raises:
-        CommandExecutionError: Patroni runs here, or no etcd answers.
+        CommandExecutionError: Patroni runs here, or the store doesn't answer.
 
     CLI Example: called by `pigsty pgsql restore`.
     """
     _stands_still()
-    spec = _spec()
-    patroni, folder = spec["patroni"], spec["certificates"]
-    names = (f"{folder}/ca.crt", f"{folder}/server.crt", f"{folder}/server.key")
-    problem: PigstyError | None = None
-    for address in patroni["etcd"]:
-        host, _, port = address.rpartition(":")
-        client = etcd.Etcd(host, int(port), *names)
-        try:
-            client.authenticate(patroni["etcd_username"], patroni["etcd_password"])
-            for key in restore.FORGOTTEN:
-                path = f"{patroni['namespace']}{patroni['path']}/{key}"
-                client.call("kv/deleterange", {"key": etcd.encode(path)})
-        except ClientError as err:
-            problem = err
-            continue
-        return {"forgotten": list(restore.FORGOTTEN)}
-    raise CommandExecutionError(str(problem))
+    store, prefix = cluster_keys.own(_spec())
+    try:
+        cluster_keys.forget_leader(store, prefix)
+    except ClientError as err:
+        raise CommandExecutionError(str(err)) from err
+    return {"forgotten": list(dcs.LEADERSHIP)}
 
 
 def serve(empty: bool = False) -> dict[str, Any]:

@@ -17,6 +17,9 @@ SLOTS_TTL = 1800
 #: The keys that a :class:`Cluster` is made of; below ``members/`` there is one for each member.
 KEYS = ("config", "initialize", "leader", "sync")
 MEMBERS = "members/"
+#: Keys that speak of a leader, or of how far one was; without them a restored member is elected
+#: although it is behind what they say.
+LEADERSHIP = ("failover", "failsafe", "leader", "optime/leader", "status", "sync")
 
 
 @dataclass(frozen=True, slots=True)

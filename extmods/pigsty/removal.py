@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pigsty import sharding
+from pigsty import keyspace, sharding
 from pigsty.dcs import Cluster
 from pigsty.errors import PigstyError
 from pigsty.targets import TargetError, nearest
@@ -36,6 +36,7 @@ class Trace:
         remove_backup: whether backups go with the cluster; None where the inventory doesn't say.
         remove_packages: its packages go with it.
         shard: the Citus cluster that its cluster is a group of, "" for none.
+        store: which store its cluster's keys are in: ``etcd`` or ``consul``.
     """
 
     cluster: str
@@ -45,6 +46,7 @@ class Trace:
     remove_backup: bool | None
     remove_packages: bool
     shard: str = ""
+    store: str = "etcd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def plan(world: World, wish: Wish) -> Plan:
     """
     live = world.live
     known = _known(world)
-    _known_group(world)
+    _known_place(world)
     if not live.exists and not any(_lives(world, name, host) for name, host in known.items()):
         raise TargetError(
             f"nothing lives of a cluster {live.name}, neither in the DCS nor on a machine"
@@ -203,16 +205,26 @@ def plan(world: World, wish: Wish) -> Plan:
     return Plan(live.name, whole, members, handover, backups, peers, _sentences(world, found))
 
 
-def afterwards(plan: Plan) -> list[str]:
-    """Return what is left for the person to do: the inventory is theirs."""
+def afterwards(plan: Plan, topology: Topology) -> list[str]:
+    """Return what is left for the person to do: the inventory is theirs, and so is Consul.
+
+    Args:
+        plan: what was done.
+        topology: the inventory.
+    """
     declared = [member for member in plan.members if member.declared]
     if not declared:
         return []
     named = ", ".join(member.host for member in declared)
     if plan.whole:
+        cluster = topology.pg_clusters.get(plan.cluster)
+        if cluster is not None and keyspace.kind(cluster) == "consul":
+            then = "take it out, and its token out of Consul"
+        else:
+            then = "take it out, then `pigsty apply -m etcd` removes its user there"
         return [
-            f"{plan.cluster} still stands in the inventory, and the next apply would make it anew: "
-            "take it out, then `pigsty apply -m etcd` removes its user there"
+            f"{plan.cluster} still stands in the inventory, and the next apply would make it "
+            f"anew: {then}"
         ]
     return [
         f"{named} still stands in the inventory, and the next apply would make it a member again: "
@@ -220,10 +232,17 @@ def afterwards(plan: Plan) -> list[str]:
     ]
 
 
-def _known_group(world: World) -> None:
-    """Refuse a group of Citus that the inventory has forgotten: its keys are elsewhere."""
+def _known_place(world: World) -> None:
+    """Refuse what the inventory has forgotten and whose keys only that could open or find."""
     cluster = world.live.name
     traces = [trace for trace in world.traces.values() if trace and trace.cluster == cluster]
+    if any(trace.store == "consul" for trace in traces) and (
+        cluster not in world.topology.pg_clusters
+    ):
+        raise RemovalRefused(
+            f"{cluster} was made in Consul, and the token that opens its keys there went out of "
+            "the inventory with it: put it back there first"
+        )
     shard = next((trace.shard for trace in traces if trace.shard), "")
     if shard and cluster not in world.topology.pg_clusters:
         raise RemovalRefused(

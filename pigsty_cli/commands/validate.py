@@ -51,6 +51,9 @@ def command(
         message(summary(path, findings))
         ctx.exit(exitcodes.OK)
     show(path, findings, output)
+    if not has_errors(findings):
+        for line in elsewhere(path):
+            message(line)
     ctx.exit(exitcodes.FAILED if has_errors(findings) else exitcodes.OK)
 
 
@@ -82,6 +85,21 @@ def show_hba(path: Path, fmt: str) -> None:
     rows = (r for cluster in topology.pg_clusters.values()
             for r in hba_view.rows(topology, cluster, {}))  # fmt: skip
     emit_rules(rows, fmt)
+
+
+def elsewhere(path: Path) -> list[str]:
+    """Return what the clusters of an inventory count on that nobody installs here."""
+    from pigsty import keyspace
+    from pigsty_cli import deployment
+
+    found = keyspace.clusters(deployment.load(path), "consul")
+    if not found:
+        return []
+    names, url = ", ".join(cluster.name for cluster in found), found[0].vars["pg_consul_url"]
+    return [
+        f"in Consul: {names}. It is yours to run: an agent has to answer at {url} on their members "
+        "and on the admin node"
+    ]
 
 
 def text(path: Path, finding: Finding) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +71,19 @@ class Daemon:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        self.tell(how)
+        self.wait()
+
+    def tell(self, how: signal.Signals) -> None:
+        """Send a signal, also to one that is frozen."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.send_signal(signal.SIGCONT)
-            self.process.wait(30)
+
+    def wait(self, seconds: float = 30.0) -> None:
+        """Wait for its end."""
+        if self.process is not None:
+            self.process.wait(seconds)
             self.process = None
 
     def freeze(self) -> None:
@@ -86,20 +97,31 @@ class Daemon:
 
 
 class Consul:
-    """A server of Consul with access rules: who has no token reads nothing."""
+    """A server of Consul with access rules: who has no token reads nothing.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where everything is.
+        tls: it is reached by https alone, with a certificate of an authority of its own.
+    """
+
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
         http, lan, server = free_ports(3)
-        self.url = f"http://127.0.0.1:{http}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{http}"
         self.master = str(uuid.uuid4())
-        config = {
+        self.ca = ""
+        files: dict[str, str] = {}
+        if tls:
+            self.ca, cert, key = certificates(folder, pki.create_ca("consul-ca", 2))
+            files = {"ca_file": self.ca, "cert_file": cert, "key_file": key}
+        config: dict[str, Any] = {
+            **files,
             "server": True,
             "bootstrap_expect": 1,
             "data_dir": str(folder / "data"),
             "bind_addr": "127.0.0.1",
             "client_addr": "127.0.0.1",
-            "ports": {"http": http, "serf_lan": lan, "serf_wan": -1, "server": server,
-                      "dns": -1, "grpc": -1},
+            "ports": {"https" if tls else "http": http, "http" if tls else "https": -1,
+                      "serf_lan": lan, "serf_wan": -1, "server": server, "dns": -1, "grpc": -1},
             "acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": self.master}},
             # Elections of a server that is alone need no patience.
             "performance": {"raft_multiplier": 1},
@@ -116,7 +138,8 @@ class Consul:
     def call(self, verb: str, path: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(f"{self.url}/v1/{path}", data=body, method=verb)
         request.add_header("X-Consul-Token", self.master)
-        with closing(urllib.request.urlopen(request, timeout=5)) as answer:
+        trust = ssl.create_default_context(cafile=self.ca) if self.ca else None
+        with closing(urllib.request.urlopen(request, timeout=5, context=trust)) as answer:
             return json.loads(answer.read())
 
     def put(self, key: str, value: str) -> bool:
@@ -127,8 +150,20 @@ class Consul:
 
     def token(self, prefix: str) -> str:
         """Return a new token that may read below a prefix and nothing else."""
-        name = f"read-{uuid.uuid4()}"
-        rules = f'key_prefix "{prefix}" {{ policy = "read" }}'
+        return self.grant(f'key_prefix "{prefix}" {{ policy = "read" }}')
+
+    def keys(self, prefix: str = "") -> set[str]:
+        """Return the names of all keys below a prefix."""
+        try:
+            return set(self.call("GET", f"kv/{prefix}?keys"))
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            return set()
+
+    def grant(self, rules: str) -> str:
+        """Return a new token with these rules."""
+        name = f"test-{uuid.uuid4()}"
         self.call("PUT", "acl/policy", json.dumps({"Name": name, "Rules": rules}).encode())
         body = json.dumps({"Policies": [{"Name": name}]}).encode()
         return str(self.call("PUT", "acl/token", body)["SecretID"])
@@ -146,7 +181,7 @@ class EtcdCluster:
         password: str = PASSWORD,
     ) -> None:
         self.folder, self.password = folder, password
-        self.ca, self.cert, self.key = _certificates(folder, ca or pki.create_ca("test-ca", 2))
+        self.ca, self.cert, self.key = certificates(folder, ca or pki.create_ca("test-ca", 2))
         ports = free_ports(2 * members)
         self.ports = ports[:members]
         peers = {f"m{n}": ports[members + n] for n in range(members)}
@@ -217,10 +252,19 @@ class EtcdCluster:
         client.call("auth/enable")
 
 
-def _certificates(folder: Path, authority: tuple[bytes, bytes]) -> tuple[str, str, str]:
+def certificates(
+    folder: Path, authority: tuple[bytes, bytes], addresses: Sequence[str] = ("127.0.0.1",)
+) -> tuple[str, str, str]:
+    """Write a server's certificate into a folder; return the files of CA, certificate and key.
+
+    Args:
+        folder: where to.
+        authority: key and certificate of who signs.
+        addresses: where the server is reached.
+    """
     ca_key, ca = authority
     key = pki.make_key()
-    leaf = pki.Leaf("etcd.test", ("localhost",), ("127.0.0.1",), 1)
+    leaf = pki.Leaf("server.test", ("localhost",), tuple(addresses), 1)
     cert = pki.sign(ca_key, ca, pki.make_csr(key), leaf, datetime.now(UTC))
     files = (folder / "ca.crt", folder / "server.crt", folder / "server.key")
     for file, content in zip(files, (ca, cert, key), strict=True):

@@ -10,6 +10,7 @@ import fcntl
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pigsty_cli.sandbox import host
@@ -26,18 +27,29 @@ def program(package: str, suite: str, path: str) -> Path:
         suite: code name of the release.
         path: of the program inside the package, for example ``usr/bin/consul``.
     """
-    folder = CACHE / f"{suite}-{package}"
+    return unpacked(suite, package) / path
+
+
+def unpacked(suite: str, *packages: str) -> Path:
+    """Return the folder that packages of a Debian release are unpacked in, without what they need.
+
+    Args:
+        suite: code name of the release.
+        packages: their names.
+    """
+    folder = CACHE / "-".join((suite, *packages))
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{suite}-{package}.lock").open("w") as lock:
+    with Path(f"{folder}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / path).exists():
-            _fetch(package, suite, folder)
-    return folder / path
+        if not folder.exists():
+            _fetch(packages, suite, folder)
+    return folder
 
 
-def _fetch(package: str, suite: str, folder: Path) -> None:
+def _fetch(packages: Sequence[str], suite: str, folder: Path) -> None:
     sources = [line for line in host.sources(suite) if f" {suite} " in line]
-    assert sources, f"{package} comes from Debian's {suite}: this host names no mirror of Debian"
+    names = ", ".join(packages)
+    assert sources, f"{names} come from Debian's {suite}: this host names no mirror of Debian"
     with tempfile.TemporaryDirectory(prefix="apt-") as name:
         root = Path(name)
         root.chmod(0o755)  # apt fetches as a user of its own
@@ -54,12 +66,15 @@ def _fetch(package: str, suite: str, folder: Path) -> None:
             "Dir::State::status": root / "status",
             "Dir::Cache": root / "cache",
             "APT::Sandbox::User": "root",
-            # One package is wanted: translations and the like are not.
+            # Packages are wanted: translations and the like are not.
             "Acquire::Languages": "none",
         }
         words = [f"-o{key}={value}" for key, value in options.items()]
         environment = {**os.environ, "APT_CONFIG": str(root / "host.conf")}
-        for command in (["update", "-qq"], ["download", "-qq", package]):
+        for command in (["update", "-qq"], ["download", "-qq", *packages]):
             subprocess.run(["apt-get", *words, *command], cwd=root, check=True, env=environment)
-        (archive,) = root.glob("*.deb")
-        subprocess.run(["dpkg-deb", "-x", archive, folder], check=True)
+        # What is in its place is whole: whoever is cut off here leaves nothing there.
+        with tempfile.TemporaryDirectory(prefix="unpacked-", dir=folder.parent) as scratch:
+            for archive in root.glob("*.deb"):
+                subprocess.run(["dpkg-deb", "-x", archive, f"{scratch}/all"], check=True)
+            Path(scratch, "all").rename(folder)

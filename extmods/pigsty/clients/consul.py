@@ -1,12 +1,12 @@
-"""Reading and watching a prefix of Consul's key-value store, by its blocking queries.
+"""Reading, watching and deleting keys of Consul's key-value store.
 
-A blocking query answers once something below the prefix is another than at an index, and then with
-everything below it. So what has changed is found by comparing with what was known, and a key that
-came and went between two answers is not seen.
+A watch is one blocking query after the other. Such a query answers once something below the prefix
+is another than at an index, and then with everything below it. So what has changed is found by
+comparing with what was known, and a key that came and went between two answers is not seen.
 
 The client is py-consul: Patroni uses it too, and it is kept; python-consul, whose import name it
-has, had its last release in 2018. It is imported when a store is first asked, because deployments
-on etcd don't have it.
+has, had its last release in 2018. It is imported when a store is first asked, because most
+deployments are on etcd and need not pay for it.
 """
 
 from __future__ import annotations
@@ -88,26 +88,56 @@ class ConsulStore:
             self._known[prefix], revision = pairs, index
             self._pause(PACE)
 
+    def delete(self, key: str) -> None:
+        """Delete a key, or all below one that ends with a slash; none is no error.
+
+        Raises:
+            ClientError: Consul didn't answer, or refused.
+        """
+        name = key.strip("/")
+        if not name:
+            raise ConsulError(f"Consul {self._address.url}: all of its keys are nobody's to delete")
+        below = key.endswith("/")
+        # Below a name is below its slash: Consul takes any beginning of a key for a prefix.
+        self._ask("delete", f"{name}/" if below else name, key, recurse=below or None)
+
+    def prove(self, prefix: str) -> None:
+        """See that the token may write below a prefix.
+
+        One that may not even read sees nothing, and Consul says nothing about it: a cluster that
+        lives would seem to be gone.
+
+        Raises:
+            ClientError: it may not, or Consul didn't answer.
+        """
+        # Nothing has this index: it is the right that is asked for, and no key is touched.
+        probe = f"{prefix.strip('/')}/pigsty-may-write"
+        self._ask("delete", probe, prefix, cas=1)
+
     def _get(self, prefix: str, **options: Any) -> tuple[int, dict[str, str]]:
+        index, rows = self._ask("get", prefix.lstrip("/"), prefix, recurse=True, **options)
+        return int(index), {f"/{row['Key']}": _text(row["Value"]) for row in rows or ()}
+
+    def _ask(self, verb: str, key: str, what: str, **options: Any) -> Any:
+        """Call the library; ``what`` is the key as it is said to a person."""
+        if self._client is None:
+            self._client = _client(self._address)
         import consul
         import requests
 
-        if self._client is None:
-            self._client = _client(self._address)
         try:
             # The token goes with each request: the library prefers one of its environment.
-            index, rows = self._client.kv.get(
-                prefix.lstrip("/"), recurse=True, token=self._address.token or None, **options
-            )
+            token = self._address.token or None
+            return getattr(self._client.kv, verb)(key, token=token, **options)
         except consul.ACLPermissionDenied as error:
+            right = {"get": "read"}.get(verb, "write")
             raise ConsulError(
-                f"Consul {self._address.url} refuses the token to read {prefix}: {_short(error)}"
+                f"Consul {self._address.url} refuses the token to {right} {what}: {_short(error)}"
             ) from error
         except (consul.ConsulException, requests.RequestException) as error:
             raise ConsulError(
                 f"Consul {self._address.url} doesn't answer: {_short(_root(error))}"
             ) from error
-        return int(index), {f"/{row['Key']}": _text(row["Value"]) for row in rows or ()}
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str | None]]:
@@ -138,8 +168,9 @@ def _client(address: Address) -> Any:
         from requests.adapters import HTTPAdapter
     except ImportError as error:
         raise ConsulError(
-            "a cluster uses Consul, and the Python package py-consul is missing on this machine: "
-            "install it into the environment that Salt runs in"
+            "a cluster uses Consul, and the Python package py-consul is missing on this machine, "
+            "which was installed before it was needed: install it into the environment that Salt "
+            "runs in (docs/consul.md)"
         ) from error
     scheme, host, port = parse_url(address.url)
     client = consul.Consul(

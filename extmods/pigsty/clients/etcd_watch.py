@@ -1,4 +1,4 @@
-"""Reading and watching a prefix of etcd, through whichever member answers.
+"""Reading, watching and deleting keys of etcd, through whichever member answers.
 
 etcd's JSON gateway answers a watch with a stream: one JSON object a line, with base64 keys and
 numbers as strings. What a line says is in :func:`update`.
@@ -23,11 +23,11 @@ class EtcdStore:
 
     Args:
         members: clients of the members. The one that answered last is asked first.
-        user: who asks.
+        user: who asks; "": the clients are somebody already.
         password: that user's.
     """
 
-    def __init__(self, members: Sequence[Etcd], user: str, password: str) -> None:
+    def __init__(self, members: Sequence[Etcd], user: str = "", password: str = "") -> None:
         self._members = list(members)
         self._user, self._password = user, password
 
@@ -62,12 +62,22 @@ class EtcdStore:
             for line in stream:
                 yield update(line)
 
+    def delete(self, key: str) -> None:
+        """Delete a key, or all below one that ends with a slash; none is no error.
+
+        Raises:
+            ClientError: no member answered, or it refused.
+        """
+        body = _range(key) if key.endswith("/") else {"key": encode(key)}
+        self._first(lambda member: member.call("kv/deleterange", body))
+
     def _first(self, ask: Callable[[Etcd], Answer]) -> Answer:
         """Return the answer of the first member that has one."""
         problem: ClientError | None = None
         for member in list(self._members):
             try:
-                member.authenticate(self._user, self._password)
+                if self._user:
+                    member.authenticate(self._user, self._password)
                 answer = ask(member)
             except ClientError as error:
                 problem = error

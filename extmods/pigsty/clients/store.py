@@ -1,6 +1,6 @@
-"""What a watcher of a store (etcd or Consul) gives: everything at once, then what changes.
+"""A store (etcd or Consul): everything at once, then what changes; and what has to go.
 
-One small interface, so that whoever watches doesn't care which store a cluster uses.
+One small interface, so that whoever watches or clears up doesn't care which store a cluster uses.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Source:
 
 
 class Store(Protocol):
-    """A store that can be read and watched."""
+    """A store that can be read and watched, and whose keys can be deleted."""
 
     def read(self, prefix: str) -> Snapshot:
         """Return everything below a prefix.
@@ -73,4 +73,11 @@ class Store(Protocol):
         Raises:
             Gap: what came after the revision is forgotten.
             ClientError: the connection ended, or was refused.
+        """
+
+    def delete(self, key: str) -> None:
+        """Delete a key, or all below a prefix: one that ends with a slash. None is no error.
+
+        Raises:
+            ClientError: it didn't answer, or refused.
         """

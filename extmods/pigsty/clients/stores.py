@@ -141,8 +141,12 @@ class Access:
         _write(cert, signed)
 
 
-def consul_address(topology: Topology) -> Address:
-    """Return how this machine reaches the Consul of the inventory's clusters, to read only.
+def consul_address(topology: Topology, token: str | None = None) -> Address:
+    """Return how this machine reaches the Consul of the inventory's clusters.
+
+    Args:
+        topology: the inventory.
+        token: with which rights; None: those of the admin node, which only reads.
 
     Raises:
         ClientError: no cluster uses Consul.
@@ -153,7 +157,7 @@ def consul_address(topology: Topology) -> Address:
     params = found[0].vars
     return Address(
         url=str(params["pg_consul_url"]),
-        token=str(params["pg_consul_watch_token"] or ""),
+        token=str(params["pg_consul_watch_token"] or "") if token is None else token,
         ca=str(params["pg_consul_ca"] or ""),
     )
 

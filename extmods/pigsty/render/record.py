@@ -59,6 +59,7 @@ class Record:
         remove_packages: ``pg_rm_pkg``, only where the inventory says it.
         shard: the Citus cluster that it is a group of, "" for none.
         passfile: the password file of a member of a Citus cluster, "" for none.
+        store: which store its cluster's keys are in: ``etcd`` or ``consul``.
     """
 
     cluster: str
@@ -88,6 +89,7 @@ class Record:
     remove_packages: bool
     shard: str = ""
     passfile: str = ""
+    store: str = "etcd"
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Record:
@@ -127,6 +129,7 @@ class Record:
             services=spec["services"]["prefix"],
             shard=spec["citus"]["shard"] if spec["citus"] else "",
             passfile=citus.path(params) if spec["citus"] else "",
+            store="consul" if spec["patroni"]["consul"] else "etcd",
             packages=tuple(spec["packages"]),
             **spec["removal"],
         )

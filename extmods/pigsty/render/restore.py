@@ -9,9 +9,6 @@ from typing import Any
 from pigsty.backups import Target
 from pigsty.render.pgbackrest import GROUP
 
-#: Keys of Patroni's that speak of a leader, or of how far one was; without them the restored member
-#: is elected although it is behind what they say. The configuration stays.
-FORGOTTEN = ("failover", "failsafe", "leader", "optime/leader", "status", "sync")
 #: Lines of pg_controldata and the settings that recovery wants at least as high.
 _CONTROLS: Mapping[str, str] = {
     "max_connections setting": "max_connections",

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from daemons import EtcdCluster, until
 
+from pigsty.clients import cluster_keys
+from pigsty.clients.cluster_keys import Inhabited
 from pigsty.clients.etcd import Etcd, encode
 from pigsty.clients.etcd_watch import EtcdStore
 from pigsty.clients.store import Gap, Snapshot, Source
@@ -192,3 +194,21 @@ def test_a_wrong_password_is_one_clear_error(
 @pytest.fixture
 def make(etcd: EtcdCluster) -> Callable[[str], EtcdStore]:
     return lambda password: EtcdStore([etcd.client()], "pigsty_watch", password)
+
+
+def test_a_clusters_keys_go_once_nobody_lives_there_and_its_neighbours_stay(
+    etcd: EtcdCluster, root: Etcd
+) -> None:
+    for name in ("d", "d2", "d/members/d-1", "d/members/d-2"):
+        etcd.put(root, f"/pg/{name}" if "/" in name else f"/pg/{name}/config", "{}")
+    etcd.put(root, "/pg/d/leader", "d-1")
+    store = EtcdStore([root])
+    assert cluster_keys.look(store, "d", "/pg/d/").leader == "d-1"
+    cluster_keys.forget(store, "d", "/pg/d/", ["d-2"])
+    assert [m.name for m in cluster_keys.look(store, "d", "/pg/d/").members] == ["d-1"]
+    with pytest.raises(Inhabited, match="d-1 of d lives"):
+        cluster_keys.forget(store, "d", "/pg/d/", [], whole=True)
+    cluster_keys.forget_leader(store, "/pg/d/")
+    cluster_keys.forget(store, "d", "/pg/d/", ["d-1"], whole=True)
+    assert not cluster_keys.look(store, "d", "/pg/d/").exists
+    assert [key for key, _ in store.read("/pg/d2/").pairs] == ["/pg/d2/config"]

@@ -55,6 +55,25 @@ def test_json_is_a_list_of_findings(bad: Path, capsys: pytest.CaptureFixture[str
     assert [f["line"] for f in findings if f["severity"] == "error"] == [4]
 
 
+def test_it_says_which_clusters_count_on_a_consul_that_nobody_installs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "pigsty.yml"
+    text = (ROOT / "pillar/inventory/sandbox.yml").read_text("utf-8")
+    file.write_text(text, "utf-8")
+    assert main.run(["validate", str(file)]) == 0
+    assert "Consul" not in capsys.readouterr().err
+    mine = "pg_cluster: pg-test"
+    assert text.count(mine) == 1
+    own = f"{mine}\n{' ' * 8}pg_dcs_type: consul\n{' ' * 8}pg_consul_token: T"
+    file.write_text(text.replace(mine, own), "utf-8")
+    assert main.run(["validate", "-o", "json", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert all("Consul" not in finding["message"] for finding in json.loads(out))
+    assert "in Consul: pg-test. It is yours to run" in err
+    assert "http://127.0.0.1:8500" in err
+
+
 def test_a_good_inventory_exits_with_zero(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["validate", str(ROOT / "pillar/inventory/sandbox.yml")]) == 0
     assert "no errors" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from scaled import lives, living
 
 from pigsty import dcs, operations
 from pigsty.clients.patroni import Member
+from pigsty.clients.store import Snapshot
 from pigsty.deadlines import DeadlineExceeded
-from pigsty_cli import access, adding, exitcodes, inventories, operating, remote, removing
+from pigsty.errors import ClientError
+from pigsty_cli import access, adding, exitcodes, inventories, keepers, operating, remote, removing
 from pigsty_cli.errors import CliError
 from pigsty_cli.main import run
 
@@ -419,3 +421,119 @@ def test_without_etcd_nobody_knows_who_lives(
 )
 def test_bytes_as_a_person_reads_them(count: float, text: str) -> None:
     assert removing.size(count) == text
+
+
+@dataclass
+class Consul:
+    """Consul's keys in memory, in the place of its client; who asks with which rights."""
+
+    keys: dict[str, str]
+    addresses: list[Any] = field(default_factory=list)
+    denied: bool = False
+
+    def __call__(self, address: Any) -> Consul:
+        self.addresses.append(address)
+        return self
+
+    def prove(self, prefix: str) -> None:
+        if self.denied:
+            raise ClientError(f"Consul refuses the token to write {prefix}")
+
+    def read(self, prefix: str) -> Snapshot:
+        return Snapshot(1, [pair for pair in self.keys.items() if pair[0].startswith(prefix)])
+
+    def delete(self, key: str) -> None:
+        for name in list(self.keys):
+            if name == key or (key.endswith("/") and name.startswith(key)):
+                del self.keys[name]
+
+
+@pytest.fixture
+def consul(world: World, monkeypatch: pytest.MonkeyPatch) -> Consul:
+    """The cluster of three, all well, whose keys are in Consul."""
+    found = Consul({"/pg/pg-test/initialize": "7", "/pg/pg-test/leader": "pg-test-1"})
+    for host, name in HOSTS.items():
+        urls = {"conn_url": f"postgres://{host}/", "api_url": f"https://{host}:8008/patroni"}
+        found.keys[f"/pg/pg-test/members/{name}"] = json.dumps({**urls, "state": "running"})
+    monkeypatch.setattr(keepers, "ConsulStore", found)
+    for record in world.records.values():
+        record["store"] = "consul"
+    _declare_in_consul()
+    return found
+
+
+def _declare_in_consul() -> None:
+    file: Path = inventories.PLACES[0]
+    document = yaml.safe_load(file.read_text("utf-8"))
+    own = {"pg_dcs_type": "consul", "pg_consul_token": "writes"}
+    document["all"]["vars"]["pg_consul_watch_token"] = "reads"
+    document["all"]["children"]["pg-test"]["vars"] |= own
+    file.write_text(yaml.safe_dump(document), "utf-8")
+
+
+def test_in_consul_a_removed_members_key_goes_by_the_clusters_own_token(
+    master: Any, world: World, consul: Consul
+) -> None:
+    _two()
+    before = set(consul.keys)
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--test"]) == exitcodes.OK
+    assert set(consul.keys) == before
+    assert run(["pgsql", "rm", "pg-test", "pg-test-3", "--yes"]) == exitcodes.OK
+    assert before - set(consul.keys) == {"/pg/pg-test/members/pg-test-3"}
+    assert {address.token for address in consul.addresses} == {"writes"}
+    assert world.calls == [], "no member of etcd is asked"
+
+
+def test_in_consul_a_whole_cluster_goes_with_its_keys_while_it_is_declared(
+    master: Any, world: World, consul: Consul, capsys: pytest.CaptureFixture[str]
+) -> None:
+    consul.keys["/pg/pg-test2/leader"] = "pg-test2-1"
+    del consul.keys["/pg/pg-test/leader"]
+    world.serving = False
+    assert run(["pgsql", "rm", "pg-test", "--yes"]) == exitcodes.OK
+    assert consul.keys == {"/pg/pg-test2/leader": "pg-test2-1"}
+    assert ((META,), "etcd") not in _states(master), "no user of etcd goes"
+    assert "its token out of Consul" in capsys.readouterr().err
+
+
+def test_one_that_was_in_consul_and_is_out_of_the_inventory_is_refused(
+    master: Any, world: World, consul: Consul, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.live = living("", members=(), initialized=False)
+    _edit()
+    assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.REFUSED
+    assert "put it back there first" in capsys.readouterr().err
+    assert master.applied == []
+
+
+def test_where_there_is_no_etcd_a_forgotten_cluster_is_asked_for_nowhere(
+    master: Any, world: World, consul: Consul, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file: Path = inventories.PLACES[0]
+    document = yaml.safe_load(file.read_text("utf-8"))
+    del document["all"]["children"]["pg-test"], document["all"]["children"]["etcd"]
+    own = {"pg_dcs_type": "consul", "pg_consul_token": "writes"}
+    document["all"]["children"]["pg-meta"]["vars"] |= own
+    file.write_text(yaml.safe_dump(document), "utf-8")
+    assert run(["pgsql", "rm", "pg-test", THREE, "--yes"]) == exitcodes.REFUSED
+    assert "one that was made in Consul has to stand in it" in capsys.readouterr().err
+
+
+def test_a_token_that_may_not_write_is_refused_before_anything_is_touched(
+    master: Any, world: World, consul: Consul, capsys: pytest.CaptureFixture[str]
+) -> None:
+    consul.denied = True
+    for words in (["rm", "pg-test", "pg-test-3", "--yes"], ["add", "pg-test"]):
+        assert run(["pgsql", *words]) == exitcodes.REFUSED
+        assert "refuses the token to write /pg/pg-test/" in capsys.readouterr().err
+    assert master.applied == []
+
+
+def test_in_consul_a_new_cluster_needs_no_user_in_etcd(
+    master: Any, world: World, consul: Consul
+) -> None:
+    consul.keys.clear()
+    world.records.clear()
+    assert run(["pgsql", "add", "pg-test"]) == exitcodes.OK
+    assert ((META,), "etcd") not in _states(master)
+    assert _states(master)[0] == ((ONE, TWO, THREE), "node,pgsql,node.monitor")

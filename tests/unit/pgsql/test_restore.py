@@ -7,7 +7,11 @@ from types import SimpleNamespace
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from pigsty import dcs
 from pigsty.backups import Target
+from pigsty.clients.consul import ConsulStore
+from pigsty.clients.etcd_watch import EtcdStore
+from pigsty.errors import ClientError
 from pigsty.pitr import exclusive
 from pigsty.render import restore
 
@@ -96,9 +100,9 @@ def test_settings_that_recovery_needs_come_from_the_backup():
 
 
 def test_what_patroni_forgets_is_not_its_configuration():
-    assert "leader" in restore.FORGOTTEN
-    assert "status" in restore.FORGOTTEN
-    assert not {"config", "initialize", "history"} & set(restore.FORGOTTEN)
+    assert "leader" in dcs.LEADERSHIP
+    assert "status" in dcs.LEADERSHIP
+    assert not {"config", "initialize", "history"} & set(dcs.LEADERSHIP)
 
 
 @pytest.fixture
@@ -148,6 +152,27 @@ def test_nothing_is_done_while_postgresql_runs(machine, step):
     with pytest.raises(CommandExecutionError, match="PostgreSQL runs"):
         getattr(machine, step)(*words)
     assert machine.data.exists()
+
+
+@pytest.mark.parametrize("store", ["etcd", "consul"])
+def test_the_last_leader_is_forgotten_in_the_store_of_the_cluster(machine, monkeypatch, store):
+    spec = machine.member.pillar["pigsty"]["pgsql"]
+    if store == "consul":
+        spec["patroni"]["consul"] = {"url": "https://c:8501", "token": "T", "ca": ""}
+    deleted = []
+    kinds = {"etcd": EtcdStore, "consul": ConsulStore}
+    monkeypatch.setattr(kinds[store], "delete", lambda _self, key: deleted.append(key))
+    assert machine.forget() == {"forgotten": list(dcs.LEADERSHIP)}
+    assert deleted == [f"/pg/pg-test/{key}" for key in dcs.LEADERSHIP]
+
+
+def test_a_store_that_refuses_is_one_error(machine, monkeypatch):
+    def refuse(_self, key):
+        raise ClientError(f"etcd refuses {key}")
+
+    monkeypatch.setattr(EtcdStore, "delete", refuse)
+    with pytest.raises(CommandExecutionError, match="etcd refuses /pg/pg-test/failover"):
+        machine.forget()
 
 
 def test_only_a_paused_cluster_is_stopped(machine):

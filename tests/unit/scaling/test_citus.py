@@ -12,7 +12,7 @@ from pigsty import removal
 from pigsty.clients.etcd import EtcdError, decode, encode
 from pigsty.pillar.site import Site
 from pigsty.removal import RemovalRefused, Wish
-from pigsty_cli import scaling, secrets
+from pigsty_cli import keepers, secrets
 
 EXTMODS = Path(__file__).resolve().parents[3] / "extmods"
 GROUP = {"pg_mode": "citus", "pg_shard": "shop", "pg_group": 1, "pg_primary_db": "sales"}
@@ -37,10 +37,10 @@ def test_a_group_that_the_inventory_forgot_stays_because_its_keys_are_elsewhere(
 
 
 def test_etcd_is_asked_for_the_keys_of_the_group(deployment):
-    asked = scaling.words_of(deployment(**GROUP), "pg-test")
+    asked = keepers.words_of(deployment(**GROUP), "pg-test")
     assert asked == {"cluster": "pg-test", "path": "shop/1"}
-    assert scaling.words_of(deployment(), "pg-test") == {"cluster": "pg-test"}
-    assert scaling.words_of(deployment(), "gone") == {"cluster": "gone"}
+    assert keepers.words_of(deployment(), "pg-test") == {"cluster": "pg-test"}
+    assert keepers.words_of(deployment(), "gone") == {"cluster": "gone"}
 
 
 def test_a_password_that_groups_share_is_found_by_the_name_of_one(deployment):
@@ -69,7 +69,8 @@ class Store:
             for key in within:
                 del self.keys[key]
             return {"deleted": str(len(within))}
-        return {"kvs": [{"key": encode(k), "value": encode(self.keys[k])} for k in within]}
+        rows = [{"key": encode(k), "value": encode(self.keys[k])} for k in within]
+        return {"header": {"revision": "1"}, "kvs": rows}
 
 
 @pytest.fixture
@@ -101,6 +102,6 @@ def test_a_group_is_read_below_its_shard_wherever_that_is(module):
 
 
 def test_only_the_key_of_the_removed_member_goes(module):
-    assert module.forget("shop1", ["shop1-2"], path="shop/1") == {"deleted": 1}
+    assert module.forget("shop1", ["shop1-2"], path="shop/1") == {"forgotten": "/dbs/shop/1/"}
     assert "/dbs/shop/1/members/shop1-2" not in module.store.keys
     assert len(module.store.keys) == 4

@@ -25,7 +25,7 @@ def test_a_replica_that_was_taken_out_goes_and_its_peers_are_told(world, deploym
     assert (going.name, going.host, going.there, going.data) == ("pg-test-3", THREE, True, True)
     assert not going.declared and not plan.whole and not plan.handover and not plan.backups
     assert plan.peers == (ONE, TWO)
-    assert removal.afterwards(plan) == []
+    assert removal.afterwards(plan, deployment()) == []
 
 
 def test_an_address_names_a_member_as_well(world, deployment):
@@ -33,11 +33,13 @@ def test_an_address_names_a_member_as_well(world, deployment):
     assert removal.plan(known, Wish((THREE,))) == removal.plan(known, Wish(("pg-test-3",)))
 
 
-def test_a_replica_that_is_still_declared_goes_and_the_person_is_told_what_is_left(world):
+def test_a_replica_that_is_still_declared_goes_and_the_person_is_told_what_is_left(
+    world, deployment
+):
     plan = removal.plan(world(), Wish(("pg-test-3",)))
     assert plan.members[0].declared
     assert plan.peers == (), "nothing in the inventory has changed: there is no news for them"
-    (line,) = removal.afterwards(plan)
+    (line,) = removal.afterwards(plan, deployment())
     assert THREE in line and "take it out" in line
 
 
@@ -146,7 +148,7 @@ def test_naming_all_that_live_is_not_taken_for_the_whole_cluster(world):
 def test_a_cluster_that_the_inventory_has_forgotten_is_found_in_the_dcs(world, deployment):
     plan = removal.plan(world(deployment(cluster=False)), Wish())
     assert plan.whole and [member.host for member in plan.members] == [ONE, TWO, THREE]
-    assert removal.afterwards(plan) == []
+    assert removal.afterwards(plan, deployment()) == []
 
 
 def test_a_member_that_only_its_machine_remembers_goes_on_being_removed(world, deployment):
@@ -270,3 +272,22 @@ def test_a_plan_is_plain_data(world):
     data = removal.plan(world(), Wish(("pg-test-3",))).to_dict()
     assert data["members"] == [{"member": "pg-test-3", "host": THREE, "there": True, "data": True}]
     assert data["whole"] is False and data["plan"]
+
+
+def test_of_a_whole_cluster_what_is_left_depends_on_its_store(world, deployment):
+    plan = removal.plan(world(), Wish())
+    (line,) = removal.afterwards(plan, deployment())
+    assert "`pigsty apply -m etcd` removes its user" in line
+    (line,) = removal.afterwards(plan, deployment(pg_dcs_type="consul"))
+    assert "its token out of Consul" in line and "etcd" not in line
+
+
+def test_one_that_was_in_consul_and_was_forgotten_stays_because_its_token_is_needed(
+    world, deployment
+):
+    live = living("", members=(), initialized=False)
+    known = world(deployment(cluster=False), live, {THREE: trace("pg-test-3", store="consul")})
+    assert "put it back there first" in refused(known, Wish())
+    declared = deployment(pg_dcs_type="consul")
+    again = world(declared, traces={THREE: trace("pg-test-3", store="consul")})
+    assert removal.plan(again, Wish()).whole
