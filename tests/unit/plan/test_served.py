@@ -37,6 +37,7 @@ def _loader() -> ModuleType:
     spec.loader.exec_module(module)
     module.log.propagate = False
     module.__grains__ = {}  # type: ignore[attr-defined]
+    module.__opts__ = {"id": "the-master_master"}  # type: ignore[attr-defined]
     return module
 
 
