@@ -93,7 +93,7 @@ def burst(chain: Chain, root: Etcd) -> None:
     print(
         f"burst of {BURST}: fired in {fired:.1f} s, the real change among them followed after "
         f"{followed:.1f} s, all written down after {seconds:.1f} s, {len(reactions)} reactions for "
-        f"{len(chain.clusters)} clusters"
+        f"{len(chain.clusters)} clusters (goal: one each)"
     )
 
 

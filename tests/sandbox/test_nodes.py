@@ -12,6 +12,7 @@ from expect import Cluster, eventually
 
 HOST, NAME = "10.10.10.13", "pg-test-3"
 OTHER = "10.10.10.12"
+GONE = "10.10.10.99"
 #: A minion's files in which a machine calls itself another one.
 IMPOSTOR = f"""id: {OTHER}
 master: 10.10.10.10
@@ -38,6 +39,12 @@ def _happened(admin: Any, subject: str, kind: str, after: float) -> dict[str, An
         if line["kind"] == kind and line["at"] >= after and line["state"] == "done"
     ]
     return found[-1] if found else None
+
+
+def _impostors(admin: Any) -> set[str]:
+    """Machines for whose impostors Prometheus has an alert, though it may not last yet."""
+    alerts = admin.pigsty("alerts", "--pending")
+    return {alert["ip"] for alert in alerts if alert["alert"] == "MinionImpostor"}
 
 
 def _watched(admin: Any, host: str) -> set[str]:
@@ -118,6 +125,30 @@ def test_a_node_leaves_and_a_bare_one_takes_its_place_by_events_alone(
     assert [row["state"] for row in admin.pigsty("node", "add", HOST)] == ["is a minion already"]
 
 
+def test_a_machine_that_is_gone_for_good_is_forgotten_once_somebody_says_so(admin: Any) -> None:
+    begin = time.time()
+    keys = "/etc/salt/pki/master/minions"
+    # It was a node, was taken out of the inventory, and burnt down before it could be cleaned up.
+    code, _out, err = admin.run(["cp", f"{keys}/{OTHER}", f"{keys}/{GONE}"])
+    assert code == 0, err
+    try:
+        code, _out, err = admin.run(["pigsty", "node", "rm", GONE, "--yes"])
+        assert code == 4 and "can't be cleaned up" in err and "--dead" in err
+        row = _row(admin, GONE)
+        assert row is not None and f"pigsty node rm {GONE}" in row["note"]
+        code, _out, err = admin.run(["pigsty", "node", "rm", OTHER, "--dead", "--yes"])
+        assert code == 4, "one that stands in the inventory is not dead because somebody says so"
+        done = admin.pigsty("node", "rm", GONE, "--dead", "--yes")
+        assert (done["hosts"], done["results"]) == ([GONE], [])
+    finally:
+        admin.run(["rm", "-f", f"{keys}/{GONE}"])
+    assert _row(admin, GONE) is None
+    line = eventually(
+        "the others forget it", lambda: _happened(admin, GONE, "node.leave", begin), "reactions end"
+    )
+    assert line["outcome"].startswith(f"{GONE} is no part of the deployment any more")
+
+
 def test_an_impostor_is_refused_and_told_of_while_the_machine_goes_on(
     sandbox: Any, admin: Any
 ) -> None:
@@ -139,6 +170,9 @@ def test_an_impostor_is_refused_and_told_of_while_the_machine_goes_on(
         assert row is not None and row["key"] == "accepted, denied" and row["minion"] == "up"
         status = admin.pigsty("status")
         assert [(key["id"], key["state"]) for key in status["keys"]] == [(OTHER, "denied")]
+        eventually(
+            "an alert is on its way", lambda: _impostors(admin) == {OTHER}, "a target is looked at"
+        )
     finally:
         node.run(["rm", "-rf", "/run/impostor"])
         admin.run(["pigsty", "node", "forget", OTHER])
