@@ -63,14 +63,26 @@ def mask(data: Any, secrets: Iterable[str] = ()) -> Any:
         data: mappings, lists and scalars.
         secrets: values to mask wherever they stand, also within longer texts.
     """
+    return mask_by(pattern(secrets), data)
+
+
+def mask_by(found: re.Pattern[str] | None, data: Any) -> Any:
+    """Do what :func:`mask` does with secrets of which :func:`pattern` was made before."""
+    return _mask(data, found, _secret_names(load()))
+
+
+def pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    """Return what finds secrets in texts, in every form in which they may stand there.
+
+    For thousands of secrets it takes a tenth of a second to make.
+    """
     forms = {form for secret in secrets if secret for form in _forms(secret)}
     longest_first = sorted(forms, key=lambda text: (-len(text), text))
     long = "|".join(re.escape(form) for form in longest_first if len(form) >= SHORTEST)
     short = "|".join(re.escape(form) for form in longest_first if len(form) < SHORTEST)
     parts = [long] if long else []
     parts += [f"{BEFORE}(?:{short}){AFTER}"] if short else []
-    pattern = re.compile("|".join(parts)) if parts else None
-    return _mask(data, pattern, _secret_names(load()))
+    return re.compile("|".join(parts)) if parts else None
 
 
 def declared(inventory: Inventory) -> set[str]:

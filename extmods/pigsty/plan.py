@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -185,6 +185,7 @@ def make(
             needs the states.
     """
     planned: list[HostPlan] = []
+    differing: dict[str, list[tuple[Path, Any, Any]]] = {}
     same: list[str] = []
     human: list[str] = []
     gone: list[str] = []
@@ -209,9 +210,9 @@ def make(
                 for sls in readers(path)
                 if sls.partition(".")[0] not in lost
             )
-            told = tuple(_told(found, show)) if show else ()
             if states:
-                planned.append(HostPlan(host, name, states, differences=told))
+                planned.append(HostPlan(host, name, states))
+                differing[host] = found
             elif not lost:
                 same.append(host)
             for module in lost:
@@ -222,6 +223,12 @@ def make(
             gone.append(host)
             human.append(_left(host, old))
     human += dropped(now, before, hosts)
+    if show:
+        # When every pillar is made, every secret that one may hold is known to what masks them.
+        planned = [
+            replace(one, differences=tuple(_told(differing.get(one.host, ()), show)))
+            for one in planned
+        ]
     return Plan(now.id, tuple(planned), tuple(same), tuple(dict.fromkeys(human)), tuple(gone))
 
 
