@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from browser import opened
 from edit import Inventory
 from expect import Cluster, Writer, eventually
 
@@ -187,6 +188,12 @@ def test_where_no_source_has_grafana_its_path_says_so(admin: Any) -> None:
     page, _, code = admin.run(asked)[1].rpartition("\n")
     assert code == "503"
     assert "<title>Grafana" in page
+    with opened(f"https://{ADMIN}") as browser:
+        browser.open("/ui/d/pgsql-cluster?var-cls=pg-test")
+        assert "There is no Grafana here" in browser.text("main")
+        browser.follow("main a.button")
+        assert "d=pgsql-cluster" in browser.address
+        assert "cls=pg-test" in browser.address
 
 
 #: A receiver of alerts on the infra node, which notes what it is told.
