@@ -178,7 +178,12 @@ ALERTS: dict[str, list[Series]] = {
         (f"prometheus_rule_evaluation_failures_total{{{I1}}}", "+1", "+0"),
     ],
     "AlertsNotSent": [
-        (f'alertmanager_notifications_failed_total{{{I1},integration="email"}}', "+1", "+0"),
+        # Routes of people try for minutes before a notification counts as failed.
+        (
+            f'alertmanager_notification_requests_failed_total{{{I1},integration="email"}}',
+            "+1",
+            "+0",
+        ),
     ],
     "EtcdServerDown": [(_up("etcd", "etcd"), 0, 1)],
     "EtcdNoLeader": [(f"etcd_server_has_leader{{{I1}}}", 0, 1)],
