@@ -33,6 +33,8 @@ DEADLINES: dict[str, float] = {
     "another apply ends": 300,
     # A new leader waits 5 s for a silent archive, on top of a switchover.
     "switchover with a silent archive": 15,
+    # A child process between fork and exec: milliseconds, unless the machine is starved.
+    "a port is free again": 10,
     # pgBackRest's own limit for a segment that was switched.
     "WAL is archived": 60,
     # Nobody is sent to a member that goes; a client whose entry goes connects to another one.

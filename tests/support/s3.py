@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from expect import eventually
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
@@ -105,13 +106,22 @@ class ObjectStorage:
     def start(self) -> None:
         """Answer."""
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        server = make_server(self.host, self.port, self._answer, True, request_handler=_Handler)
+        with self._listening() as door:
+            server = make_server(
+                self.host, self.port, self._answer, True, request_handler=_Handler, fd=door.fileno()
+            )
         # The handshake is the connection's own thread's: a client that is slow holds nobody up.
         server.socket = self._tls.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def _listening(self) -> socket.socket:
+        """Listen; a program that is just being started has the old socket until it is itself."""
+        address = (self.host, self.port)
+        listen = lambda: socket.create_server(address, backlog=256)  # noqa: E731
+        return eventually("the port is free", listen, "a port is free again")
 
     def stop(self) -> None:
         """Stop answering: who asks is refused at once."""
@@ -126,7 +136,7 @@ class ObjectStorage:
         """Take every connection and never answer, as a machine does whose disks hang."""
         self.stop()
         try:
-            with socket.create_server((self.host, self.port), backlog=256):
+            with self._listening():
                 yield
         finally:
             self.start()
