@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pigsty import membership
 from pigsty.clients import health
+from pigsty.deadlines import wait_until
 from pigsty.membership import Living
 from pigsty.targets import Job
 from pigsty.topology import Topology
@@ -100,6 +103,10 @@ def grow(words: Sequence[str], *, test: bool) -> Phases | None:
         if good:
             others = tuple(m.ip for m in topology.etcd if m not in new)
             _tell(phases, others)
+            if not test and all(result.good for result in phases.results.values()):
+                message(
+                    "Patroni's members turn to the new ones within 5 min: keep the others so long"
+                )
     return phases
 
 
@@ -135,6 +142,8 @@ def shrink(
             message(sentence)
         if not test:
             agreed(gone.name or gone.id or gone.host)
+        if gone.id and not dead:
+            _await_patroni(master, plan.staying, test=test)
         # Nobody asks it any more when it goes.
         _tell(phases, tuple(member.ip for member in topology.etcd))
         if gone.id and not test and all(r.good for r in phases.results.values()):
@@ -168,6 +177,26 @@ def _healthy(members: Sequence[Living]) -> frozenset[str]:
     hosts = [member.host for member in members]
     states = deployment.ask(health.etcd, hosts)
     return frozenset(h for h, state in zip(hosts, states, strict=True) if state == "ok")
+
+
+def _await_patroni(master: Master, staying: Sequence[str], *, test: bool) -> None:
+    """Wait until every Patroni knows one of those that stay."""
+    ages: list[float] = []
+    for host in staying:
+        with suppress(CliError):
+            words = remote.call(master, host, "pigsty_etcd.age", deadline="etcd.request")
+            ages.append(float(words["seconds"]))
+        if ages and membership.unknown(ages) == 0:
+            return
+    left = membership.unknown(ages)
+    message(
+        f"all that stay are new: a Patroni may know none of them for {left:.0f} s more, and would "
+        "lose the store" + ("" if test else "; waiting for that")
+    )
+    if not test:
+        end = time.monotonic() + left
+        what = "every Patroni knows a member that stays"
+        wait_until(lambda: time.monotonic() >= end, "etcd.known", what)
 
 
 def _phases(master: Master, topology: Topology, test: bool, *others: str) -> Phases:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,23 @@ def roster() -> dict[str, Any]:
             for member in members
         ]
     }
+
+
+def age() -> dict[str, Any]:
+    """Return for how many seconds this node's member has had data: since it joined.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call pigsty_etcd.age
+    """
+    data = Path(__pillar__["pigsty"]["etcd"]["data"]) / "member"
+    try:
+        # What changes in its folder is only that the member begins.
+        return {"seconds": time.time() - data.stat().st_mtime}
+    except OSError as err:
+        raise CommandExecutionError(f"no member of etcd lives here: {err}") from err
 
 
 def expel(member: str) -> dict[str, Any]:

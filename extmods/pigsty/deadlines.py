@@ -153,6 +153,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "etcd.quorum": 300.0,
         # A member that restarts replays its log and finds the leader.
         "etcd.healthy": 60.0,
+        # Every Patroni has asked the store who belongs to it, which it does every 300 s.
+        "etcd.known": 310.0,
         # Members restart one after the other, each in turn holds the lock for a few seconds.
         "etcd.turn": 180.0,
         # One call of systemctl: a start waits for the daemon to say that it is ready (systemd's

@@ -11,6 +11,10 @@ from pigsty.targets import TargetError, nearest
 from pigsty.topology import Member as Declared
 from pigsty.topology import Topology
 
+#: Seconds within which a running Patroni asks the store who belongs to it (its client of etcd keeps
+#: the answer so long, and a reload doesn't shorten that).
+ASKED = 300.0
+
 
 class MembershipRefused(PigstyError):
     """The change would cost the store its majority, or can't be: nothing was changed."""
@@ -44,10 +48,12 @@ class Removal:
     Attributes:
         member: who goes; without an id when the store has let it go already.
         sentences: the same for a person.
+        staying: addresses of the others that have a vote.
     """
 
     member: Living
     sentences: tuple[str, ...]
+    staying: tuple[str, ...] = ()
 
 
 def living(rows: Iterable[Mapping[str, Any]]) -> tuple[Living, ...]:
@@ -161,4 +167,16 @@ def removal(
     ]
     if not dead:
         sentences.append(f"{member.host}: etcd is stopped, its data and files are deleted")
-    return Removal(member, tuple(sentences))
+    return Removal(member, tuple(sentences), tuple(other.host for other in others))
+
+
+def unknown(ages: Iterable[float]) -> float:
+    """Return for how many seconds more a Patroni may know none of those that stay.
+
+    It would lose its store with the one that goes, for good: the endpoints in its configuration are
+    read at its start only.
+
+    Args:
+        ages: for how many seconds each of them has belonged to the store.
+    """
+    return max(0.0, ASKED - max(ages, default=0.0))

@@ -42,11 +42,15 @@ class World:
         self.fired: list[str] = []
         self.versions: dict[str, Any] = {}
         self.refused: dict[str, str] = {}
+        #: By host, for how many seconds its member has belonged to etcd; long, if not here.
+        self.ages: dict[str, float] = {}
 
     def call(self, _bus: Any, host: str, function: str, words: Any = None, **_: Any) -> Any:
         self.calls.append((function, host, words))
         if function in self.refused:
             raise CliError(self.refused[function])
+        if function == "pigsty_etcd.age":
+            return {"seconds": self.ages.get(host, 86400.0)}
         return {"members": self.etcd} if function == "pigsty_etcd.roster" else {"done": True}
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 from fake_salt import ALL, META, ONE, THREE, TWO
 from world import World, cluster, edit, etcd_of_two, row, version, world
 
-from pigsty_cli import exitcodes, inventories, ssh
+from pigsty_cli import exitcodes, inventories, membership, ssh
 from pigsty_cli.main import run
 
 __all__ = ["cluster", "world"]
@@ -112,6 +113,26 @@ def test_a_member_of_etcd_leaves_when_nobody_asks_it_any_more(master: Any, world
     assert {host for hosts, _ in told for host in hosts} == set(ALL)
     assert last == ((ONE,), "etcd.remove")
     assert ("pigsty_etcd.expel", META, {"member": "id-etcd-2"}) in world.calls
+
+
+def test_the_last_old_member_stays_until_every_patroni_knows_another(
+    master: Any,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit(etcd={ONE: {"etcd_seq": 2}})
+    world.etcd = [row(META, "etcd-1", leader=True), row(ONE, "etcd-2")]
+    world.ages[ONE] = 299.9
+    begin = time.monotonic()
+    assert run(["etcd", "rm", "etcd-1", "--test"]) == exitcodes.OK
+    assert "all that stay are new" in capsys.readouterr().err
+    assert time.monotonic() - begin < 5, "a look waits for nobody"
+    waits: list[str] = []
+    monkeypatch.setattr(membership, "wait_until", lambda _c, name, _what: waits.append(name))
+    assert run(["etcd", "rm", "etcd-1", "--yes"]) == exitcodes.OK
+    assert waits == ["etcd.known"]
+    assert world.asked.index("pigsty_etcd.age") < world.asked.index("pigsty_etcd.expel")
 
 
 def test_a_member_that_the_cluster_does_not_let_go_keeps_its_data(

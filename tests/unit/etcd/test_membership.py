@@ -79,6 +79,7 @@ def test_a_member_that_left_the_inventory_leaves_the_cluster(tmp_path: Path) -> 
     for word in ("etcd-3", THREE, "id3"):
         found = membership.removal(declared, _living(ONE, TWO, THREE), {ONE, TWO, THREE}, word)
         assert found.member.host == THREE
+        assert found.staying == (ONE, TWO)
     assert found.sentences[-1] == f"{THREE}: etcd is stopped, its data and files are deleted"
     dead = membership.removal(
         declared, _living(ONE, TWO, THREE, leader=THREE), {ONE, TWO}, THREE, dead=True
@@ -103,6 +104,15 @@ def test_what_would_cost_the_store_is_refused(
     declared = _declared(tmp_path, ONE, TWO)
     with pytest.raises(MembershipRefused, match=text):
         membership.removal(declared, _living(*members), healthy, word, dead=dead)
+
+
+@pytest.mark.parametrize(
+    ("ages", "left"), [((10.0, 400.0), 0.0), ((10.0, 100.0), 200.0), ((300.0,), 0.0), ((), 300.0)]
+)
+def test_one_that_stays_must_have_been_there_long_enough_for_every_patroni_to_know(
+    ages: tuple[float, ...], left: float
+) -> None:
+    assert membership.unknown(ages) == left
 
 
 def test_an_unknown_member_is_a_mistake_of_the_person(tmp_path: Path) -> None:
