@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from base64 import b64decode
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -523,3 +526,12 @@ def test_the_stamp_is_json(node):
     node.settle("auth")
     data = json.loads((node.minion.folder / "stamp.json").read_text())
     assert data["revision"] == node.store.revision
+
+
+def test_how_long_a_member_has_belonged_to_the_store(node):
+    with pytest.raises(CommandExecutionError, match="no member of etcd lives here"):
+        node.module.age()
+    node.settle("member")
+    folder = Path(node.etcd["data"]) / "member"
+    os.utime(folder, (0, time.time() - 400))
+    assert 399 < node.module.age()["seconds"] < 460
