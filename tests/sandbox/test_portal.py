@@ -116,17 +116,15 @@ def test_a_change_of_the_leader_is_marked_in_every_chart(
 ) -> None:
     before, asked = whole.leader()["member"], time.time()
 
-    def handed_over() -> bool:
-        return admin.run(["pigsty", "pgsql", "switchover", whole.name, "--yes"])[0] == 0
-
-    # Right after other scenarios' work a replica may lag for a moment.
-    eventually("another member leads", handed_over, "services settle")
+    admin.pigsty("pgsql", "switchover", whole.name, "--yes")
     heir = whole.leader()["member"]
     assert heir != before
 
     def marked() -> list[dict[str, Any]]:
         browser.page("pgsql-cluster", cls=whole.name, range="15m")
-        return [mark for mark in browser.marks() if mark["text"] == f"{heir} leads"]
+        # It may have taken the lead before, in another scenario. Points lie on a grid of ten seconds.
+        mine = [mark for mark in browser.marks() if mark["text"] == f"{heir} leads"]
+        return [mark for mark in mine if mark["time"] >= asked - 10]
 
     marks = eventually("it is marked", marked, "a target is looked at")
     assert {mark["panel"] for mark in marks} == {
@@ -136,8 +134,8 @@ def test_a_change_of_the_leader_is_marked_in_every_chart(
     }
     for mark in marks:
         assert not mark["bad"]
-        # Points lie on a grid of ten seconds, and a scrape is behind by as many.
-        assert asked - 10 <= mark["time"] <= asked + DEADLINES["switchover"] + 20
+        # A scrape is behind by as many.
+        assert mark["time"] <= asked + DEADLINES["switchover"] + 20
         assert 0.85 < mark["place"] <= 1, "15 minutes are as wide as the chart"
     assert browser.complaints() == []
 
