@@ -122,7 +122,7 @@ def test_a_change_of_the_leader_is_marked_in_every_chart(
 
     def marked() -> list[dict[str, Any]]:
         browser.page("pgsql-cluster", cls=whole.name, range="15m")
-        # It may have taken the lead before, in another scenario. Points lie on a grid of ten seconds.
+        # It may have taken the lead before. Points lie on a grid of ten seconds.
         mine = [mark for mark in browser.marks() if mark["text"] == f"{heir} leads"]
         return [mark for mark in mine if mark["time"] >= asked - 10]
 
