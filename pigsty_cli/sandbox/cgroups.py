@@ -93,12 +93,8 @@ def remove(name: str) -> None:
 
 
 def _tree(folder: Path) -> Iterator[Path]:
-    """All groups at or below one, the innermost first."""
-    if folder.is_dir():
-        for child in folder.iterdir():
-            if child.is_dir():
-                yield from _tree(child)
-        yield folder
+    """All groups at or below one, the innermost first; one that goes away meanwhile is left out."""
+    return (Path(name) for name, _groups, _files in os.walk(folder, topdown=False))
 
 
 def _pids(folder: Path) -> Iterator[int]:

@@ -238,7 +238,8 @@ class Node:
     def ask_off(self) -> None:
         """Ask it to shut down in order and return at once; no error when it is off."""
         if (pid := self.init) is not None:
-            os.kill(pid, POWEROFF)
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                os.kill(pid, POWEROFF)
 
     def power_off(self) -> None:
         """Shut it down in order; a node that does not is cut off after its deadline."""

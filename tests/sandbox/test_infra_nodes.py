@@ -71,16 +71,22 @@ def test_a_new_infra_node_is_complete_after_its_first_apply(admin: Any, second: 
     assert admin.run(["getent", "hosts", "infra-2"])[1].split()[0] == SECOND
 
 
-def test_logs_and_alerts_are_at_both(sandbox: Any, admin: Any, second: Any) -> None:
-    mark = f"mark{uuid.uuid4().hex}"
-    sandbox.node(OTHER).run(["logger", "-t", "scenario", mark])
-    words = urlencode({"since": "10m", "text": mark})
+def test_logs_and_alerts_are_at_both(sandbox: Any, admin: Any, second: Any, report: Any) -> None:
+    def logged() -> str:
+        mark = f"mark{uuid.uuid4().hex}"
+        sandbox.node(OTHER).run(["logger", "-t", "scenario", mark])
+        return mark
 
-    def found() -> bool:
-        urls = [f"https://{host}/logs/api/search?{words}" for host in (ADMIN, SECOND)]
+    def found(mark: str, *hosts: str) -> bool:
+        words = urlencode({"since": "10m", "text": mark})
+        urls = [f"https://{host}/logs/api/search?{words}" for host in hosts]
         return all(len(_json(admin, url)["entries"]) == 1 for url in urls)
 
-    eventually("both have the line", found, "a log line is found")
+    mark, begin = logged(), time.monotonic()
+    eventually("it has what was before", lambda: found(mark, SECOND), "a journal is caught up")
+    report("a second infra node: it has the logs of before", time.monotonic() - begin, "s")
+    mark = logged()
+    eventually("both have it", lambda: found(mark, ADMIN, SECOND), "a log line is found")
     for host in (ADMIN, SECOND):
         found_by = _json(admin, f"https://{host}/prometheus/api/v1/alertmanagers")["data"]
         assert [one["url"] for one in found_by["activeAlertmanagers"]] == [

@@ -170,9 +170,12 @@ def test_an_impostor_is_refused_and_told_of_while_the_machine_goes_on(
         assert row is not None and row["key"] == "accepted, denied" and row["minion"] == "up"
         status = admin.pigsty("status")
         assert [(key["id"], key["state"]) for key in status["keys"]] == [(OTHER, "denied")]
-        eventually(
-            "an alert is on its way", lambda: _impostors(admin) == {OTHER}, "a target is looked at"
-        )
+
+        def told() -> bool:
+            assert (alerts := _impostors(admin)) == {OTHER}, alerts
+            return True
+
+        eventually("it raises an alert", told, "an alert is on its way")
     finally:
         node.run(["rm", "-rf", "/run/impostor"])
         admin.run(["pigsty", "node", "forget", OTHER])

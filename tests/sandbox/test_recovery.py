@@ -58,8 +58,15 @@ class Private:
     def run(self, command: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
         """Run a command inside, which must succeed unless `check` says otherwise."""
         settings = {"check": True, "capture_output": True, "text": True, **options}
-        environment = {**os.environ, "PIGSTY_SANDBOX_DIR": str(self.paths.state)}
-        return subprocess.run(self.words(command), env=environment, **settings)  # type: ignore[call-overload,no-any-return]
+        must = settings.pop("check")
+        environment = {
+            **os.environ,
+            "PIGSTY_SANDBOX_DIR": str(self.paths.state),
+            "PIGSTY_DEBUG": "1",
+        }
+        done = subprocess.run(self.words(command), env=environment, **settings)  # type: ignore[call-overload]
+        assert done.returncode == 0 or not must, f"{command}: {done.returncode}\n{done.stderr}"
+        return done  # type: ignore[no-any-return]
 
     def sandbox(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
         """Run `pigsty sandbox …` inside."""

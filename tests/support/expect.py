@@ -41,6 +41,9 @@ DEADLINES: dict[str, float] = {
     "a member comes or goes": 5,
     # A target file is seen within 5 s, and looked at within 10 more; one that failed comes again.
     "a target is looked at": 45,
+    # What the master knows goes into a file, is scraped, is evaluated: up to 10 s each, and a turn
+    # that is lost on a busy machine.
+    "an alert is on its way": 60,
     # A scrape that fails, an evaluation, and a minute of patience; the issue promises 90 s.
     "a power cut is told of": 90,
     # Alertmanager waits a second for others of the same group.
@@ -66,6 +69,8 @@ DEADLINES: dict[str, float] = {
     "minion answers": 60,
     # rsyslog waits a second for the end of an entry; the issue promises 10 s.
     "a log line is found": 10,
+    # A node sends a new infra node its whole journal, oldest first, with half a core at most.
+    "a journal is caught up": 120,
     # An upload that was refused begins again after 3 s.
     "logs of a gap arrive": 20,
     # A reaction of one state on the infra node, behind those of the cluster's members.

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from pigsty_cli.errors import Refused
 from pigsty_cli.sandbox import cgroups, launch, preflight, process
 from pigsty_cli.sandbox.errors import CommandError, PreflightError, SandboxError
 from pigsty_cli.sandbox.lifecycle import Sandbox
+from pigsty_cli.sandbox.node import Node
 from pigsty_cli.sandbox.paths import Paths
+from pigsty_cli.sandbox.spec import NodeSpec
 
 
 class Recorder:
@@ -182,6 +185,32 @@ def test_processes_of_all_groups_below_a_nodes_are_found_once(hierarchies):
     (hierarchies / "systemd/n/cgroup.procs").write_text("7\n", encoding="ascii")
     assert cgroups.processes("n") == [7, 12]
     assert cgroups.processes("other") == []
+
+
+def test_groups_that_come_and_go_while_one_looks_are_no_error(hierarchies):
+    inner = hierarchies / "unified/n/payload/init.scope"
+    done = threading.Event()
+
+    def systemd() -> None:
+        while not done.is_set():
+            inner.mkdir(parents=True)
+            inner.rmdir()
+            inner.parent.rmdir()
+
+    boot = threading.Thread(target=systemd)
+    boot.start()
+    try:
+        assert all(cgroups.processes("n") == [] for _ in range(3000))
+    finally:
+        done.set()
+        boot.join()
+
+
+def test_a_node_that_ends_while_it_is_asked_to_is_no_error(monkeypatch, tmp_path):
+    child = subprocess.Popen(["true"])
+    child.wait()
+    monkeypatch.setattr(cgroups, "init_of", lambda _group: child.pid)
+    Node(NodeSpec("node-1", "10.10.10.1"), Paths(tmp_path, tmp_path)).ask_off()
 
 
 def test_a_host_without_control_groups_is_told_so(tmp_path, monkeypatch):
