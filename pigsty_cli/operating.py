@@ -123,7 +123,12 @@ def _waits(to: Access, host: str) -> bool:
 
 
 def carry_out(
-    to: Access, snapshot: Snapshot, plan: Plan, say: Say, carriers: Sequence[str] = ()
+    to: Access,
+    snapshot: Snapshot,
+    plan: Plan,
+    say: Say,
+    carriers: Sequence[str] = (),
+    rows: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Do what a plan says.
 
@@ -133,15 +138,17 @@ def carry_out(
         plan: what to do.
         say: takes a line of progress.
         carriers: hosts whose HAProxy carries the cluster's services: they follow a new leader.
+        rows: takes a row for each thing as soon as it is done, so that whoever gave it knows how
+            far one came that fails.
 
     Returns:
-        A row for each thing that was done: ``member``, ``done``, ``seconds``.
+        ``rows``: ``member``, ``done``, ``seconds``.
 
     Raises:
         ClientError: Patroni refused or failed; the text is its own.
         DeadlineExceeded: it was told to, and the result didn't come in time.
     """
-    run = _Run(to, snapshot, plan, say)
+    run = _Run(to, snapshot, plan, say, [] if rows is None else rows)
     if plan.action in ("switchover", "failover"):
         with following.services(to, snapshot, plan, carriers, say):
             return run.move_lead()
@@ -179,6 +186,7 @@ def operate(
     test: bool,
     agreed: Callable[[], None] = lambda: None,
     again: Callable[[Snapshot], Plan] | None = None,
+    rows: list[dict[str, Any]] | None = None,
 ) -> Done:
     """Look at a cluster, decide, tell, and do.
 
@@ -189,33 +197,36 @@ def operate(
         test: only look and decide.
         agreed: is called before anything is done, and raises if it shall not be.
         again: makes a second plan when the first one is done.
+        rows: see :func:`carry_out`.
 
     Raises:
         OperationRefused: it can't be done now.
     """
+    done: list[dict[str, Any]] = [] if rows is None else rows
     seen, plan = settled(to, decide, message, waits=not test)
     message(f"{plan.sentence}." + (f"\n  {plan.effect}" if plan.effect else ""))
     if test or not plan.members:
-        return Done(seen, plan, [])
+        return Done(seen, plan, done)
     agreed()
     own = tuple(member.ip for member in to.cluster.members)
     carriers = services.providers(topology, to.cluster) or own
-    rows = carry_out(to, seen, plan, message, carriers)
+    carry_out(to, seen, plan, message, carriers, done)
     if again is not None:
         now = look(to)
         more = again(now)
         if more.members:
             message(f"{more.sentence}.")
-            rows += carry_out(to, now, more, message)
-    return Done(seen, plan, rows)
+            carry_out(to, now, more, message, rows=done)
+    return Done(seen, plan, done)
 
 
 class _Run:
     """One operation under way."""
 
-    def __init__(self, to: Access, snapshot: Snapshot, plan: Plan, say: Say) -> None:
-        self.to, self.snapshot, self.plan, self.say = to, snapshot, plan, say
-        self.rows: list[dict[str, Any]] = []
+    def __init__(
+        self, to: Access, snapshot: Snapshot, plan: Plan, say: Say, rows: list[dict[str, Any]]
+    ) -> None:
+        self.to, self.snapshot, self.plan, self.say, self.rows = to, snapshot, plan, say, rows
 
     def move_lead(self) -> list[dict[str, Any]]:
         """Hand the lead over, wait until the new leader serves and the old one follows."""

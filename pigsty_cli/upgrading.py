@@ -45,18 +45,26 @@ def command(name: str, *, yes: bool, test: bool, output: str) -> None:
         emit(done.rows, output, columns=COLUMNS)
 
 
-def upgrade(name: str, *, test: bool, agreed: Callable[[], None] = lambda: None) -> Done:
+def upgrade(
+    name: str,
+    *,
+    test: bool,
+    agreed: Callable[[], None] = lambda: None,
+    rows: list[dict[str, Any]] | None = None,
+) -> Done:
     """Bring the newest minor release to a cluster.
 
     Args:
         name: the cluster.
         test: only look and decide.
         agreed: is called before anything is done, and raises if it shall not be.
+        rows: takes a row for each thing as soon as it is done.
 
     Raises:
         TargetError: the inventory has no such cluster.
         OperationRefused: it can't be upgraded now.
     """
+    done: list[dict[str, Any]] = [] if rows is None else rows
     topology = deployment.usable(find(PLACES[0])).topology
     if name not in topology.pg_clusters:
         raise TargetError(nearest(name, topology.pg_clusters, "cluster"))
@@ -68,9 +76,10 @@ def upgrade(name: str, *, test: bool, agreed: Callable[[], None] = lambda: None)
         for sentence in plan.sentences:
             message(sentence)
         if test or not plan.steps:
-            return Done(plan, [])
+            return Done(plan, done)
         agreed()
-        return Done(plan, under_way.carry_out(plan))
+        under_way.carry_out(plan, done)
+        return Done(plan, done)
 
 
 class _Upgrading:
@@ -103,29 +112,31 @@ class _Upgrading:
                 raise Refused(f"{name}: {answer or 'no answer'}")
         return upgrading.upgrade(operating.look(self._to), versions)
 
-    def carry_out(self, plan: Upgrade) -> list[dict[str, Any]]:
+    def carry_out(self, plan: Upgrade, rows: list[dict[str, Any]]) -> None:
         """Do one step after the other; each has to end well before the next begins."""
-        rows: list[dict[str, Any]] = []
         for step in plan.steps:
-            rows += self._packages(step) if step.action == "packages" else self._operation(step)
-        return rows
+            if step.action == "packages":
+                rows.append(self._packages(step))
+            else:
+                self._operation(step, rows)
 
-    def _packages(self, step: Step) -> list[dict[str, Any]]:
+    def _packages(self, step: Step) -> dict[str, Any]:
         begin = time.monotonic()
         message(f"{step.member}: packages")
         host = self._hosts[step.member]
         remote.call(self._master, host, "pigsty_upgrade.install", deadline="node.dpkg")
         seconds = round(time.monotonic() - begin, 1)
-        return [{"member": step.member, "done": "packages", "seconds": seconds}]
+        return {"member": step.member, "done": "packages", "seconds": seconds}
 
-    def _operation(self, step: Step) -> list[dict[str, Any]]:
+    def _operation(self, step: Step, rows: list[dict[str, Any]]) -> None:
         """Restart a member or move the lead, decided by what is true when its turn comes."""
         if step.action == "restart":
             seen = operating.look(self._to)
             plan = operations.restart(seen, [step.member])
-            return operating.carry_out(self._to, seen, plan, message)
+            operating.carry_out(self._to, seen, plan, message, rows=rows)
+            return
         seen, plan = operating.settled(
             self._to, lambda seen: operations.switchover(seen, step.member), message
         )
         carriers = services.providers(self._topology, self._cluster) or tuple(self._hosts.values())
-        return operating.carry_out(self._to, seen, plan, message, carriers)
+        operating.carry_out(self._to, seen, plan, message, carriers, rows)

@@ -7,7 +7,7 @@ it decided, so that there is one way of doing each thing. Progress goes to stand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pigsty import returns
@@ -15,6 +15,10 @@ from pigsty.errors import PigstyError
 from pigsty.returns import HostResult, merge
 
 __virtualname__ = "pigsty_orch"
+
+#: Does something, or only looks if it is told so. What it changes goes into the mapping as it
+#: happens: one that fails has done what stands there. Returns what was done, "" for nothing.
+Work = Callable[[bool, dict[str, Any]], str]
 
 
 def __virtual__() -> str | tuple[bool, str]:
@@ -24,7 +28,7 @@ def __virtual__() -> str | tuple[bool, str]:
     return __virtualname__
 
 
-def deployed(name: str, targets: Sequence[str] = ()) -> dict[str, Any]:
+def deployed(name: str, targets: Any = ()) -> dict[str, Any]:
     """Have machines match the inventory, as `pigsty apply` does.
 
     Args:
@@ -33,16 +37,16 @@ def deployed(name: str, targets: Sequence[str] = ()) -> dict[str, Any]:
     """
     from pigsty_cli import running
 
-    def work(test: bool) -> tuple[dict[str, Any], str]:
-        what = " ".join(("salt-run state.orchestrate orch.deploy", *_words(targets)))
-        results = running.perform(running.whole(_words(targets), test=test), what)
-        return returns.changes(results), returns.trouble(results)
+    def work(test: bool, changes: dict[str, Any]) -> str:
+        words = _words("targets", targets)
+        what = " ".join(("salt-run state.orchestrate orch.deploy", *words))
+        return _result(running.perform(running.whole(words, test=test), what), changes)
 
     return _ordered(name, work, "the machines match the inventory")
 
 
 def restarted(
-    name: str, cluster: str, members: Sequence[str] = (), pending: bool = False
+    name: str, cluster: Any = "", members: Any = (), pending: Any = False
 ) -> dict[str, Any]:
     """Restart PostgreSQL of a cluster in turn, as `pigsty pgsql restart` does.
 
@@ -53,26 +57,38 @@ def restarted(
         pending: only members that wait for a restart.
     """
     from pigsty import operations
+    from pigsty.operations import Plan, Snapshot
     from pigsty_cli import deployment, inventories, operating
     from pigsty_cli.commands.pgsql_operations import reached
 
-    def work(test: bool) -> tuple[dict[str, Any], str]:
+    def work(test: bool, changes: dict[str, Any]) -> str:
+        whose, only = _cluster(cluster), _words("members", members)
+        waiting = _flag("pending", pending)
+
+        def decide(seen: Snapshot) -> Plan:
+            return operations.restart(seen, only, pending=waiting)
+
         topology = deployment.load(inventories.find(inventories.PLACES[0]))
-        done = operating.operate(
-            topology,
-            reached(topology, cluster),
-            lambda seen: operations.restart(seen, _words(members), pending=pending),
-            test=test,
-            again=(lambda seen: operations.restart(seen, _words(members), pending=True))
-            if pending
-            else None,
-        )
-        return {member: {"old": "", "new": "restarted"} for member in done.plan.members}, ""
+        rows: list[dict[str, Any]] = []
+        try:
+            done = operating.operate(
+                topology,
+                reached(topology, whose),
+                decide,
+                test=test,
+                again=decide if waiting else None,
+                rows=rows,
+            )
+        finally:
+            changes.update(_restarts(row["member"] for row in rows))
+        if test:
+            changes.update(_restarts(done.plan.members))
+        return done.plan.sentence
 
     return _ordered(name, work, f"{cluster}: nobody has to restart")
 
 
-def upgraded(name: str, cluster: str) -> dict[str, Any]:
+def upgraded(name: str, cluster: Any = "") -> dict[str, Any]:
     """Have a cluster run the newest minor release, as `pigsty pgsql upgrade` does.
 
     Args:
@@ -81,14 +97,23 @@ def upgraded(name: str, cluster: str) -> dict[str, Any]:
     """
     from pigsty_cli import upgrading
 
-    def work(test: bool) -> tuple[dict[str, Any], str]:
-        plan = upgrading.upgrade(cluster, test=test).plan
-        return {"steps": {"old": [], "new": list(plan.sentences)}} if plan.steps else {}, ""
+    def work(test: bool, changes: dict[str, Any]) -> str:
+        rows: list[dict[str, Any]] = []
+        try:
+            plan = upgrading.upgrade(_cluster(cluster), test=test, rows=rows).plan
+        except PigstyError:
+            if rows:
+                steps = [f"{row['member']}: {row['done']}" for row in rows]
+                changes["steps"] = {"old": [], "new": steps}
+            raise
+        if plan.steps:
+            changes["steps"] = {"old": [], "new": list(plan.sentences)}
+        return "; ".join(plan.sentences)
 
     return _ordered(name, work, f"{cluster} runs the newest release that its sources have")
 
 
-def etcd_grown(name: str, members: Sequence[str] = ()) -> dict[str, Any]:
+def etcd_grown(name: str, members: Any = ()) -> dict[str, Any]:
     """Have members of the inventory belong to etcd, as `pigsty etcd add` does.
 
     Args:
@@ -97,15 +122,14 @@ def etcd_grown(name: str, members: Sequence[str] = ()) -> dict[str, Any]:
     """
     from pigsty_cli import membership
 
-    def work(test: bool) -> tuple[dict[str, Any], str]:
-        phases = membership.grow(_words(members), test=test)
-        results = list(phases.results.values()) if phases else []
-        return returns.changes(results), returns.trouble(results)
+    def work(test: bool, changes: dict[str, Any]) -> str:
+        phases = membership.grow(_words("members", members), test=test)
+        return _result(list(phases.results.values()) if phases else [], changes)
 
     return _ordered(name, work, "all of them belong to etcd")
 
 
-def etcd_shrunk(name: str, members: Sequence[str] = (), dead: bool = False) -> dict[str, Any]:
+def etcd_shrunk(name: str, members: Any = (), dead: Any = False) -> dict[str, Any]:
     """Take members out of etcd, one after the other, as `pigsty etcd rm` does.
 
     Args:
@@ -115,47 +139,103 @@ def etcd_shrunk(name: str, members: Sequence[str] = (), dead: bool = False) -> d
     """
     from pigsty_cli import membership
 
-    def work(test: bool) -> tuple[dict[str, Any], str]:
+    def work(test: bool, changes: dict[str, Any]) -> str:
         results: dict[str, HostResult] = {}
-        for member in _words(members):
-            found = membership.shrink(member, dead=dead, test=test).results
+        gone = _flag("dead", dead)
+        for member in _words("members", members):
+            found = membership.shrink(member, dead=gone, test=test).results
             results |= {h: merge(results[h], r) if h in results else r for h, r in found.items()}
-            if trouble := returns.trouble(results.values()):
-                return returns.changes(results.values()), trouble
-        return returns.changes(results.values()), ""
+            said = _result(list(results.values()), changes)
+        return said if results else ""
 
     return _ordered(name, work, "nobody leaves etcd")
 
 
-def _ordered(
-    name: str, work: Callable[[bool], tuple[dict[str, Any], str]], calm: str
-) -> dict[str, Any]:
-    """Return a state's result for work that returns what it changed and what went wrong.
+def _ordered(name: str, work: Work, calm: str) -> dict[str, Any]:
+    """Return a state's result for work.
 
     Args:
         name: the state's name.
-        work: does it, or only looks if it is told so.
+        work: what is to be done.
         calm: the comment when there was nothing to do.
     """
     from click.exceptions import Exit
 
     from pigsty_cli.errors import describe
 
-    ret: dict[str, Any] = {"name": name, "changes": {}, "result": True, "comment": calm}
+    changes: dict[str, Any] = {}
+    ret: dict[str, Any] = {"name": name, "changes": changes, "result": True, "comment": calm}
     test = bool(__opts__["test"])
     try:
-        ret["changes"], trouble = work(test)
+        said = work(test, changes)
     except PigstyError as error:
         return {**ret, "result": False, "comment": describe(error)}
     except Exit:
         return {**ret, "result": False, "comment": "interrupted: the machines go on"}
-    if trouble:
-        return {**ret, "result": False, "comment": trouble}
-    if ret["changes"]:
-        ret.update(result=None if test else True, comment="would be done" if test else "done")
+    if changes:
+        verb = "would be done" if test else "done"
+        ret.update(result=None if test else True, comment=f"{verb}: {said}")
     return ret
 
 
-def _words(given: Any) -> tuple[str, ...]:
-    """Return words that a pillar gives as a list, or as one text."""
-    return tuple(given.split()) if isinstance(given, str) else tuple(str(word) for word in given)
+def _result(results: list[HostResult], changes: dict[str, Any]) -> str:
+    """Note what runs of states changed on machines, and return where.
+
+    Raises:
+        CliError: something went wrong on one of them.
+    """
+    from pigsty_cli.errors import CliError
+
+    changes.update(returns.changes(results))
+    if trouble := returns.trouble(results):
+        raise CliError(trouble)
+    return f"changes on {', '.join(changes)}"
+
+
+def _restarts(members: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return restarts as they stand in ``changes``."""
+    return {member: {"old": "", "new": "restarted"} for member in members}
+
+
+def _cluster(given: Any) -> str:
+    """Return the name of a cluster that a pillar gives.
+
+    Raises:
+        UsageError: it gives none.
+    """
+    from pigsty_cli.errors import UsageError
+
+    if not given or not isinstance(given, str):
+        raise UsageError(
+            f'cluster is {given!r}: name one, as in pillar=\'{{"cluster": "pg-test"}}\''
+        )
+    return given
+
+
+def _words(key: str, given: Any) -> tuple[str, ...]:
+    """Return words that a pillar gives as a list, or as one text; without any, none.
+
+    Raises:
+        UsageError: it gives something else.
+    """
+    from pigsty_cli.errors import UsageError
+
+    words = given.split() if isinstance(given, str) else given
+    if words is None:
+        return ()
+    if not isinstance(words, (list, tuple)) or not all(isinstance(w, (str, int)) for w in words):
+        raise UsageError(f'{key} is {given!r}: it takes names, as in ["one", "two"]')
+    return tuple(map(str, words))
+
+
+def _flag(key: str, given: Any) -> bool:
+    """Return what a pillar switches on or off: any text would be true.
+
+    Raises:
+        UsageError: it gives something else.
+    """
+    from pigsty_cli.errors import UsageError
+
+    if not isinstance(given, bool):
+        raise UsageError(f"{key} is {given!r}: it takes true or false")
+    return given

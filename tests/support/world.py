@@ -137,11 +137,22 @@ def cluster(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         )  # fmt: skip
         return Snapshot("pg-test", members, frozenset(names), False, {})
 
-    def carry_out(_to: Any, _seen: Any, plan: operations.Plan, *_: Any) -> list[dict[str, Any]]:
-        done.extend(f"{plan.action} {name}" for name in plan.members)
+    def carry_out(
+        _to: Any,
+        _seen: Any,
+        plan: operations.Plan,
+        _say: Any,
+        _carriers: Any = (),
+        rows: list[dict[str, Any]] | None = None,
+    ) -> None:
+        for name in plan.members:
+            if world.refused.get(f"{plan.action} {name}"):
+                raise CliError(world.refused[f"{plan.action} {name}"])
+            done.append(f"{plan.action} {name}")
+            if rows is not None:
+                rows.append({"member": name, "done": f"{plan.action} done", "seconds": 0.0})
         if plan.action == "switchover":
             leader[0] = plan.members[0]
-        return [{"member": plan.members[0], "done": plan.action, "seconds": 0.0}]
 
     def call(_bus: Any, host: str, function: str, *_: Any, **__: Any) -> Any:
         done.append(f"{function} {host}")

@@ -108,6 +108,56 @@ def test_a_restart_goes_from_the_replicas_to_the_leader(world: World, cluster: l
     assert (calm["result"], calm["changes"]) == (True, {})
 
 
+def test_a_member_that_does_not_come_back_ends_it_and_what_was_done_is_told(
+    world: World, cluster: list[str]
+) -> None:
+    world.refused = {"restart pg-test-3": "pg-test-3: it doesn't start"}
+    said = _state().restarted("r", "pg-test")
+    assert (said["result"], said["comment"]) == (False, "pg-test-3: it doesn't start")
+    assert said["changes"] == {"pg-test-2": {"old": "", "new": "restarted"}}
+    assert cluster == ["restart pg-test-2"]
+    _upgradable(world)
+    said = _state().upgraded("u", "pg-test")
+    assert said["result"] is False
+    assert [step.partition(":")[0] for step in said["changes"]["steps"]["new"]] == [
+        "pg-test-2", "pg-test-2", "pg-test-3",
+    ]  # fmt: skip
+
+
+def test_the_comment_says_in_which_order(world: World, cluster: list[str]) -> None:
+    order = "PostgreSQL restarts on pg-test-2, then pg-test-3, then pg-test-1"
+    assert _state(test=True).restarted("r", "pg-test")["comment"] == f"would be done: {order}"
+    assert _state().restarted("r", "pg-test")["comment"] == f"done: {order}"
+
+
+@pytest.mark.parametrize(
+    ("function", "words", "text"),
+    [
+        ("restarted", {}, "cluster is ''"),
+        ("restarted", {"cluster": ["pg-test"]}, "cluster is ['pg-test']"),
+        ("restarted", {"cluster": "pg-test", "pending": "false"}, "pending is 'false'"),
+        ("restarted", {"cluster": "pg-test", "members": 3}, "members is 3"),
+        ("restarted", {"cluster": "pg-test", "members": "pg-test-9"}, "pg-test-9"),
+        ("upgraded", {"cluster": None}, "cluster is None"),
+        ("deployed", {"targets": {"pg-test": 1}}, "targets is {'pg-test': 1}"),
+        ("deployed", {"targets": "pg-tset"}, "pg-tset"),
+        ("etcd_shrunk", {"members": "etcd-2", "dead": "no"}, "dead is 'no'"),
+    ],
+)
+def test_a_pillar_that_makes_no_sense_is_one_clear_message(
+    master: Any,
+    world: World,
+    cluster: list[str],
+    function: str,
+    words: dict[str, Any],
+    text: str,
+) -> None:
+    said = getattr(_state(), function)("x", **words)
+    assert (said["result"], said["changes"]) == (False, {})
+    assert text in said["comment"] and "\n" not in said["comment"]
+    assert (cluster, world.asked, master.published) == ([], [], [])
+
+
 def test_etcd_grows_and_when_all_are_there_nothing_changes(master: Any, world: World) -> None:
     etcd_of_two()
     said = _state().etcd_grown("e")
