@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -95,29 +93,3 @@ def test_a_minor_release_comes_to_replicas_first_and_to_the_old_leader_last(
     assert stall <= DEADLINES["restart in turn"]
     again = admin.pigsty("pgsql", "upgrade", whole.name, "--yes")
     assert (again["plan"], again["steps"]) == ([], [])
-
-
-def _orchestrated(admin: Any, name: str, *words: str, **pillar: Any) -> tuple[int, str, str]:
-    command = ["salt-run", "state.orchestrate", f"orch.{name}", *words, "--out", "json"]
-    code, out, err = admin.run([*command, f"pillar={json.dumps(pillar)}"], timeout=600)
-    (states,) = json.loads(out)["data"].values()
-    (state,) = states.values()
-    return int(code), str(state["comment"]), f"{state['changes']}{err}"
-
-
-def test_ordered_work_starts_inside_salt_too_and_bad_input_is_one_message(
-    admin: Any, turned: Cluster
-) -> None:
-    leader = turned.leader()["member"]
-    for name in ("upgrade", "restart"):
-        code, said, _rest = _orchestrated(admin, name, cluster="pg-tset")
-        assert code == 1 and "'pg-tset'" in said and "pg-test" in said and "\n" not in said
-    code, said, _rest = _orchestrated(admin, "upgrade", cluster=turned.name)
-    assert code == 0 and "newest release" in said
-    code, said, rest = _orchestrated(admin, "restart", "test=True", cluster=turned.name)
-    assert code == 0 and said == "would be done"
-    order = re.findall(r"'(pg-test-\d)'", rest)
-    assert len(order) == 3 and order[-1] == leader
-    code, said, rest = _orchestrated(admin, "deploy", "test=True", targets=[turned.name])
-    assert code == 0, rest
-    assert turned.leader()["member"] == leader
