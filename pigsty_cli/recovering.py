@@ -37,6 +37,28 @@ class Recovery(Restore):
         """Return when the transaction committed, if there is a leader that could know."""
         return None if self.dead else super().committed()
 
+    def look_for_room(self, backup: backups.Backup, step: str) -> None:
+        """Refuse what would stop half-way on a full disk, while all of it still runs.
+
+        Other members are copied anew when the cluster serves again: of those it is only told.
+
+        Args:
+            backup: the backup to begin with.
+            step: where an earlier run was cut off.
+
+        Raises:
+            Refused: the machine that is restored has no room.
+        """
+        if STEPS.index(step) <= STEPS.index("recovery") and (lack := self._lack(self.host, backup)):
+            raise Refused(f"{lack}: nothing was done")
+        for host in self._others if STEPS.index(step) <= STEPS.index("replicas") else ():
+            if lack := self._lack(host, backup):
+                message(f"warning: {lack}: it can't be copied anew before there is room")
+
+    def _lack(self, host: str, backup: backups.Backup) -> str:
+        found = self.call(host, "pigsty_restore.lacks", "restore.room", size=backup.size)
+        return f"{host}: {found['problem']}" if found["problem"] else ""
+
     def run(self, backup: backups.Backup, step: str = STEPS[0]) -> Row:
         """Bring the cluster back to the point.
 
@@ -228,6 +250,7 @@ def command(
         for member in found.members:
             remote.refresh(master, member.ip)
         backup, now = run.begin(asked.label)
+        run.look_for_room(backup, step)
         message(_preview(run, backup, now, step))
         if test:
             return [], output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,13 @@ from typing import Any
 import psycopg
 from salt.exceptions import CommandExecutionError
 
-from pigsty import backups
+from pigsty import backups, room
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.errors import ClientError, PigstyError
 from pigsty.render import pgbackrest
 from pigsty.render.files import Directory, File
 from pigsty.sql import session
+from pigsty.wording import size
 
 __virtualname__ = "pigsty_pgbackrest"
 
@@ -297,7 +299,23 @@ def _work(arguments: Sequence[str], deadline: str) -> None:
                 f"no backup, make one there ({err})"
             ) from err
         why = _unarchived() if _UNARCHIVED in str(err) else ""
-        raise CommandExecutionError(f"{err}\n{why}".strip()) from err
+        said = f"{err}\n{why}".strip()
+        raise CommandExecutionError(f"{_full(said)}{said}") from err
+
+
+def _full(said: str) -> str:
+    """Return a sentence on what it means that pgBackRest found no room; "" if it had some."""
+    if not room.full(said):
+        return ""
+    where = "the repository"
+    if _local():
+        path = _spec()["backup"]["options"]["path"]
+        where += f" ({path}, {size(shutil.disk_usage(path).free)} free)"
+    return (
+        f"a disk is full, most likely that of {where}: make room, or keep fewer backups "
+        "(retention_full). What was begun is never listed, and the next backup takes it up or "
+        "removes it\n"
+    )
 
 
 def _unarchived() -> str:

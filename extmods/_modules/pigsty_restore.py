@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pwd
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from salt.exceptions import CommandExecutionError
 
-from pigsty import backups, dcs
+from pigsty import backups, dcs, room
 from pigsty.clients import cluster_keys
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
@@ -24,9 +26,6 @@ from pigsty.sql import session
 from pigsty.sql import window as measuring
 
 __virtualname__ = "pigsty_restore"
-
-#: Free space that is left after a copy, as a share of the copy: its WAL needs some.
-_SPARE = 1.2
 
 
 def __virtual__() -> str:
@@ -62,7 +61,7 @@ def side(
         remove(drill=True)  # one that was cut off left it
     if folder.exists():
         raise CommandExecutionError(f"there is a copy already in {folder}: remove it first")
-    _look_for_space(folder.parent, label, source)
+    _look_for_room(folder.parent, label, source)
     user = pwd.getpwnam(_spec()["params"]["pg_dbsu"])
     for path in (folder, Path(copy.data), Path(f"{copy.data}.tablespaces")):
         path.mkdir(mode=0o700)
@@ -142,6 +141,28 @@ def committed(xid: str) -> dict[str, Any]:
         return {"at": None, "problem": str(err)}
     except (psycopg.Error, ClientError) as err:
         raise CommandExecutionError(str(err)) from err
+
+
+def lacks(size: int) -> dict[str, Any]:
+    """Tell whether a backup has room in the place of this member's data.
+
+    Args:
+        size: bytes of the database in the backup.
+
+    Returns:
+        ``problem``: why it hasn't, "" if it may have.
+
+    CLI Example: called by `pigsty pgsql pitr`.
+    """
+    data = Path(_spec()["params"]["pg_data"])
+    places = [data, *_tablespaces(data)]
+    disks = {}
+    for path in places:
+        # Of data that an earlier restore has thrown away, the folder above is left.
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        disks[there.stat().st_dev] = shutil.disk_usage(there).free
+    own = sum(map(_taken, places))
+    return {"problem": room.place(str(data), size, sum(disks.values()), own)}
 
 
 def canary(write: bool = False) -> dict[str, Any]:
@@ -256,13 +277,27 @@ def serve(empty: bool = False) -> dict[str, Any]:
 
 def _empty(data: Path) -> None:
     """Delete a data directory, and what its tablespaces hold elsewhere."""
-    links = data / "pg_tblspc"
-    for link in links.iterdir() if links.is_dir() else ():
-        # Each server keeps its files in a folder of its own version.
-        for folder in link.glob("PG_*"):
-            shutil.rmtree(folder)
+    for folder in _tablespaces(data):
+        shutil.rmtree(folder)
     if data.exists():
         shutil.rmtree(data)
+
+
+def _tablespaces(data: Path) -> list[Path]:
+    """Return where a data directory keeps files of its own elsewhere."""
+    links = data / "pg_tblspc"
+    # Each server keeps its files in a folder of its own version.
+    return [f for link in (links.iterdir() if links.is_dir() else ()) for f in link.glob("PG_*")]
+
+
+def _taken(folder: Path) -> int:
+    """Return the bytes of disk that a folder's files take; a live server's come and go."""
+    taken = 0
+    for parent, _folders, files in os.walk(folder):
+        for name in files:
+            with suppress(FileNotFoundError):
+                taken += Path(parent, name).lstat().st_blocks * 512
+    return taken
 
 
 def _restore(
@@ -337,18 +372,14 @@ def _stands_still() -> None:
         raise CommandExecutionError("PostgreSQL runs here (postmaster.pid): nothing was done")
 
 
-def _look_for_space(folder: Path, label: str, source: bool) -> None:
+def _look_for_room(folder: Path, label: str, source: bool) -> None:
     stanza = __salt__["pigsty_pgbackrest.stanza"](source)
     found = backups.parse(__salt__["pigsty_pgbackrest.info"](source), stanza)
     size = next((backup.size for backup in found.backups if backup.label == label), None)
     if size is None:
         raise CommandExecutionError(f"the repository of this member has no backup {label}")
-    free = shutil.disk_usage(folder).free
-    if free < size * _SPARE:
-        raise CommandExecutionError(
-            f"{folder} has {free / 1024**3:.1f} GiB free, the copy needs "
-            f"{size * _SPARE / 1024**3:.1f} GiB: nothing was done"
-        )
+    if problem := room.copy(str(folder), size, shutil.disk_usage(folder).free):
+        raise CommandExecutionError(f"{problem}: nothing was done")
 
 
 def _program(name: str, *arguments: str) -> str:

@@ -116,6 +116,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "backup.run": 43200.0,
         # A fast shutdown writes a checkpoint.
         "restore.stop": 300.0,
+        # A look at every file of a database: a million of them take some seconds.
+        "restore.room": 120.0,
         # Files of some terabytes come back, and then the WAL of some days is replayed.
         "restore.files": 43200.0,
         "restore.recovery": 43200.0,

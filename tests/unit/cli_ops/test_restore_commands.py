@@ -50,6 +50,8 @@ class World:
         self.silent: set[str] = set()
         self.stanza = "pg-test"
         self.fate: dict[str, Any] = {"at": None, "problem": ""}
+        #: By host, why a backup has no room there.
+        self.lacks: dict[str, str] = {}
 
     def call(self, _bus: Any, host: str, function: str, words: Any = None, **_: Any) -> Any:
         name = function.partition(".")[2]
@@ -74,6 +76,8 @@ class World:
             return {"written": "now" if words.get("write") or not self.lost_row else "before"}
         if name == "committed":
             return self.fate
+        if name == "lacks":
+            return {"problem": self.lacks.get(host, "")}
         if name == "flush":
             return {"wal": "0000000A0000000000000003"}
         return {"removed": None, "timeline": 2, "lsn": "0/3", "last_commit": None, "port": 1}
@@ -140,13 +144,17 @@ def ask(*words: str, inventory: Path = ROOT / "pillar/inventory/sandbox.yml") ->
 
 
 def steps(world: World) -> list[str]:
-    return [name for name, _ in world.calls]
+    """What was done; the look at everybody's disks has tests of its own."""
+    return [name for name, _ in world.calls if name != "lacks"]
 
 
 def test_in_place_step_by_step(world: World, capsys: Any) -> None:
     assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.OK
     assert world.calls == [
         ("look", TWO),
+        ("lacks", TWO),
+        ("lacks", ONE),
+        ("lacks", THREE),
         ("window", TWO),
         ("flush", TWO),
         ("pause", TWO),
@@ -187,6 +195,35 @@ def test_a_transaction_that_cant_be_reached_is_refused_before_anything_is_touche
     assert set(steps(world)) == {"look", "committed"}
     world.fate = {"at": STOP + 1, "problem": ""}
     assert ask("restore", "pg-test", "--side", "5440", "--to", "xid:77") == exitcodes.OK
+
+
+def test_without_room_on_the_leader_nothing_is_done_and_of_others_it_is_told(
+    world: World, capsys: Any
+) -> None:
+    command = ("pitr", "pg-test", "--to", AFTER, "--yes")
+    world.lacks = {TWO: "/pg/data has 1.0 MiB free"}
+    assert ask(*command) == exitcodes.REFUSED
+    said = capsys.readouterr().err
+    assert f"{TWO}: /pg/data has 1.0 MiB free: nothing was done" in said
+    assert {name for name, _ in world.calls} == {"look", "lacks"} and attempts.read(
+        "pg-test"
+    ) is None
+    world.lacks = {THREE: "/pg/data has 2.0 MiB free"}
+    assert ask(*command) == exitcodes.OK
+    said = capsys.readouterr().err
+    assert f"warning: {THREE}: /pg/data has 2.0 MiB free: it can't be copied anew" in said
+
+
+def test_one_that_goes_on_looks_for_room_while_it_still_needs_it(world: World, capsys: Any) -> None:
+    world.fails = "fill"
+    assert ask("pitr", "pg-test", "--to", AFTER, "--yes") == exitcodes.FAILED
+    world.fails, world.lacks = "", {TWO: "no room"}
+    assert ask("pitr", "pg-test", "--again", "--yes") == exitcodes.REFUSED
+    assert "no room: nothing was done" in capsys.readouterr().err
+    world.lacks, world.fails = {}, "backup"
+    assert ask("pitr", "pg-test", "--again", "--yes") == exitcodes.FAILED
+    world.fails, world.lacks = "", {TWO: "no room"}
+    assert ask("pitr", "pg-test", "--again", "--yes") == exitcodes.OK
 
 
 def test_the_backups_own_timeline_needs_no_history(

@@ -251,6 +251,31 @@ def test_wal_that_isnt_archived_is_told_with_its_reason(setup, member, tmp_path,
     assert ret["comment"].endswith("No space left") is queued
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_full_disk_is_said_first_and_what_it_means(setup, member, tmp_path, shared):
+    managed, repository = setup("primary")
+    (tmp_path / "backup").mkdir()
+    if shared:
+        member.pillar["pigsty"]["pgsql"]["backup"]["options"]["type"] = "s3"
+    made = repository.module.execute
+
+    def execute(arguments, deadline):
+        if arguments[0] == "backup":
+            raise CommandExecutionError(
+                "pgbackrest backup: ERROR: [082]: unable to write '/b/x': [28] No space left on "
+                "device"
+            )
+        return made(arguments, deadline)
+
+    repository.module.execute = execute
+    ret = managed("pg-test")
+    assert ret["result"] is False
+    first, _, rest = ret["comment"].partition("\n")
+    assert "a disk is full" in first and "make room" in first
+    assert (f"({tmp_path / 'backup'}, " in first) is not shared
+    assert rest.endswith("unable to write '/b/x': [28] No space left on device")
+
+
 def test_archiving_that_holds_the_lock_is_waited_for(setup, monkeypatch):
     managed, repository = setup("primary")
     made, held = repository.module.execute, ["once", "twice"]

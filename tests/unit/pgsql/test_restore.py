@@ -244,6 +244,34 @@ def test_a_copy_that_finds_no_space_or_backup_is_refused(machine, tmp_path):
     huge = {"label": "F", "type": "full", "info": {"size": 2**62}}
     answer = [{"name": "pg-test", "status": {"code": 0}, "backup": [huge]}]
     machine.member.salt["pigsty_pgbackrest.info"] = lambda source=False: answer
-    with pytest.raises(CommandExecutionError, match="GiB free"):
+    with pytest.raises(CommandExecutionError, match=r"free, the copy needs .* nothing was done"):
         machine.side(LATEST, "F", 5440)
     assert not (tmp_path / "side").exists()
+
+
+def test_in_place_the_data_that_go_make_room(machine, monkeypatch, tmp_path):
+    space = tmp_path / "space/PG_17_2024"
+    space.mkdir(parents=True)
+    (space / "1").write_bytes(bytes(2**20))
+    (machine.data / "pg_tblspc").mkdir()
+    (machine.data / "pg_tblspc/16400").symlink_to(tmp_path / "space")
+    (machine.data / "base").write_bytes(bytes(2**20))
+    free = SimpleNamespace(free=2**20)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: free)
+    assert machine.lacks(3 * 2**20) == {"problem": ""}
+    problem = machine.lacks(2**30)["problem"]
+    assert problem.startswith(f"{machine.data} has 2.0 MiB of data that go and 1.0 MiB free")
+    assert problem.endswith("the backup needs 1.0 GiB")
+
+
+def test_where_the_data_are_gone_the_disk_itself_counts(machine, monkeypatch):
+    machine._empty(machine.data)
+    asked = []
+
+    def usage(path):
+        asked.append(path)
+        return SimpleNamespace(free=10)
+
+    monkeypatch.setattr(machine.shutil, "disk_usage", usage)
+    assert "0 B of data that go and 10 B free" in machine.lacks(11)["problem"]
+    assert asked == [machine.data.parent]

@@ -1,0 +1,56 @@
+"""Whether data have room on a machine's disks, and what a program meant that found none.
+
+Pure: the machine measures, the command refuses before anything is touched.
+"""
+
+from __future__ import annotations
+
+from pigsty.wording import size
+
+#: What a copy beside a live cluster takes, as a multiple of the backup: its WAL comes on top.
+COPY = 1.2
+#: How programs say that a write found no room: of the disk, or of somebody's share of it.
+_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+def copy(where: str, backup: int, free: int) -> str:
+    """Return why a copy of a backup has no room beside what is there; "" if it has.
+
+    Args:
+        where: the folder that it is made in.
+        backup: bytes of the database in it.
+        free: bytes that are free there.
+    """
+    needed = int(backup * COPY)
+    if free >= needed:
+        return ""
+    return f"{where} has {size(free)} free, the copy needs {size(needed)}"
+
+
+def place(where: str, backup: int, free: int, own: int) -> str:
+    """Return why a backup has no room in the place of a member's data; "" if it may have.
+
+    What surely can't work is refused, and nothing else: a database that fills nine tenths of its
+    disk comes back to it. So no room for WAL is asked for here.
+
+    Args:
+        where: the data directory.
+        backup: bytes of the database in the backup.
+        free: bytes that are free on the disks that data and tablespaces lie on.
+        own: bytes of the data that go.
+    """
+    if free + own >= backup:
+        return ""
+    return (
+        f"{where} has {size(own)} of data that go and {size(free)} free, the backup needs "
+        f"{size(backup)}"
+    )
+
+
+def full(said: str) -> bool:
+    """Whether a program failed because a disk is full.
+
+    Args:
+        said: its own words.
+    """
+    return any(words in said for words in _FULL)
