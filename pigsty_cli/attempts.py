@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pigsty.backups import Target
-from pigsty_cli.errors import Refused
+from pigsty_cli.errors import Refused, unwritable
 
 FOLDER = Path("/var/lib/pigsty/pitr")
 #: In this order; before ``stop`` nothing was touched.
@@ -80,7 +80,7 @@ def write(attempt: Attempt) -> None:
         new.write_text(json.dumps(asdict(attempt), indent=1) + "\n", encoding="utf-8")
         new.replace(path)
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}; run this as root on the admin node") from error
+        raise unwritable(path, error) from error
 
 
 def read(cluster: str) -> Attempt | None:

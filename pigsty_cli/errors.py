@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
 from pigsty.errors import InventoryError, PigstyError
 from pigsty_cli import exitcodes
+
+#: Where this command, Salt's master and their programs write on the admin node.
+_FOLDERS = ("/etc/pigsty", "/var/lib/pigsty", "/var/cache/salt", "/run", "/tmp")  # noqa: S108
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+#: What a machine refuses that is no defect of ours.
+_MACHINE = (*_NO_ROOM, errno.EROFS, errno.EIO)
+#: Bytes below which a disk counts as full.
+_LITTLE = 2**20
 
 
 class CliError(PigstyError):
@@ -53,3 +66,34 @@ def describe(error: PigstyError) -> str:
     path = f"{error.path}: " if error.path else ""
     hint = f" → {error.hint}" if error.hint else ""
     return f"{where}{path}{error.message}{hint}"
+
+
+def unwritable(path: Path, error: OSError) -> Refused:
+    """Return the error that tells that a file of ours can't be written, and what would be right."""
+    machine = of_machine(error)
+    return Refused(f"{path}: {machine or f'{error.strerror}; run this as root on the admin node'}")
+
+
+def of_machine(error: OSError, folders: Sequence[str] = _FOLDERS) -> str:
+    """Return the text of an error that lies with this machine; "" if it lies elsewhere.
+
+    Args:
+        error: what went wrong.
+        folders: where a disk may be full.
+    """
+    if error.errno not in _MACHINE:
+        return ""
+    full = sorted(filter(_full, folders)) if error.errno in _NO_ROOM else []
+    where = f" (full: {', '.join(full)})" if full else ""
+    advice = "; make room, then the same command again" if error.errno in _NO_ROOM else ""
+    return f"{error.strerror}{where}{advice}"
+
+
+def _full(folder: str) -> bool:
+    """Whether nothing more can be written below a folder."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    files = found.f_files > 0 and found.f_favail == 0
+    return files or found.f_bavail * found.f_frsize < _LITTLE

@@ -14,7 +14,7 @@ from typing import IO
 
 from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.turns import PATH
-from pigsty_cli.errors import Refused
+from pigsty_cli.errors import Refused, unwritable
 
 
 @contextmanager
@@ -33,15 +33,19 @@ def held(what: str, path: Path = PATH) -> Iterator[None]:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise Refused(f"{path}: {error.strerror}; run this as root on the admin node") from error
+        raise unwritable(path, error) from error
     with file:
         # Reactions to events leave the file empty and take seconds: they are waited for.
         if not _locked(file) and (path.read_text(encoding="utf-8") or not _turn(file)):
             raise Refused(f"another run is going on: {_holder(path)}")
-        file.truncate(0)
         since = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-        json.dump({"pid": os.getpid(), "user": user(), "since": since, "what": what}, file)
-        file.flush()
+        holder = {"pid": os.getpid(), "user": user(), "since": since, "what": what}
+        try:
+            file.truncate(0)
+            # Past the buffer: what a full disk has refused must not be tried again by the close.
+            os.write(file.fileno(), json.dumps(holder).encode())
+        except OSError as error:
+            raise unwritable(path, error) from error
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -131,11 +132,21 @@ def run(arguments: list[str] | None = None) -> int:
             return exitcodes.BROKEN_PIPE
         return stop.code if isinstance(stop.code, int) else exitcodes.FAILED
     except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return exitcodes.BROKEN_PIPE
     except Exception as error:
+        if isinstance(error, OSError) and (text := errors.of_machine(error)):
+            _discard_output()
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"pigsty: {where}{text}", err=True)
+            return exitcodes.FAILED
         return _defect(error)
+
+
+def _discard_output() -> None:
+    """Drop what is still buffered: it would raise again when standard output is closed."""
+    with suppress(OSError):  # a test's output is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _defect(error: Exception) -> int:

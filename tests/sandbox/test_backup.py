@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from expect import Cluster, Dsn, eventually
 
 TABLE = "backup_canary"
+REPOSITORY = "/pg/backup"
+#: What stands beside the backups of a stanza.
+KEPT = {"backup.history", "backup.info", "backup.info.copy", "latest"}
 
 
 def _backups(admin: Any, cluster: str) -> dict[str, Any]:
@@ -140,8 +144,6 @@ def test_a_copy_beside_the_live_cluster_shows_the_past(
 def test_back_in_time_exactly_the_rows_of_then(
     admin: Any, pg_meta: Cluster, rows: Dsn, report: Any
 ) -> None:
-    import time
-
     _insert(rows, 1, 50)
     then, past = _rows(rows), rows.ask("SELECT clock_timestamp()::text")
     rows.ask("SELECT pg_sleep(0.1)")
@@ -186,3 +188,55 @@ def test_a_restore_point_that_isnt_in_the_archive_leaves_no_copy(sandbox: Any, a
 def test_a_drill_proves_it(admin: Any) -> None:
     out, _ = _pigsty(admin, "drill", "pg-meta", "-o", "json")
     assert json.loads(out)["written"]
+
+
+@pytest.fixture
+def cramped(sandbox: Any, admin: Any, pg_meta: Cluster) -> Iterator[Any]:
+    """The leader of pg-meta with its repository on a small disk; the real one is put back."""
+    node = sandbox.node(pg_meta.leader()["host"])
+    small = f"""real=$(readlink -f {REPOSITORY}) && mkdir -p /run/cramped
+        mount -t tmpfs -o size=$(($(du -sm "$real" | cut -f1) + 64))m tmpfs /run/cramped
+        cp -a "$real/." /run/cramped/ && chown --reference="$real" /run/cramped
+        chmod --reference="$real" /run/cramped && mount --bind /run/cramped "$real" """
+    code, out, err = node.run(["sh", "-ec", small])
+    assert code == 0, out + err
+    try:
+        yield node
+    finally:
+        # Archiving may be at work there in this moment.
+        node.run(["sh", "-c", f"umount -l $(readlink -f {REPOSITORY}); umount -l /run/cramped"])
+        # WAL of the time between is missing on the real disk: what is restored begins here.
+        _pigsty(admin, "backup", "pg-meta", "--type", "full")
+
+
+def test_a_full_disk_of_the_repository_is_told_and_when_there_is_room_all_goes_on(
+    admin: Any, cramped: Any, rows: Dsn, report: Any
+) -> None:
+    labels = [backup["label"] for backup in _backups(admin, "pg-meta")["backups"]]
+    assert cramped.run(["sh", "-c", f"! cat /dev/zero > {REPOSITORY}/ballast"])[0] == 0
+    command = ["pigsty", "pgsql", "backup", "pg-meta", "--type", "full"]
+    started = time.monotonic()
+    code, out, err = admin.run(command)
+    report("a full disk of the repository: to the error", time.monotonic() - started, "s")
+    assert code == 1, out + err
+    assert "a disk is full" in err and REPOSITORY in err and "make room" in err
+    assert "Traceback" not in err
+    # The database goes on, and nobody takes for a backup what is none.
+    _insert(rows, 1, 50)
+    assert [backup["label"] for backup in _backups(admin, "pg-meta")["backups"]] == labels
+    assert cramped.run(["rm", f"{REPOSITORY}/ballast"])[0] == 0
+    room = time.monotonic()
+    segment = _ask(cramped, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+    _ask(cramped, "SELECT pg_current_xact_id(), pg_switch_wal()")
+    eventually(
+        "what waited is archived",
+        lambda: _ask(cramped, "SELECT last_archived_wal FROM pg_stat_archiver") >= segment,
+        "WAL is archived",
+    )
+    report("… from room to the last segment in the archive", time.monotonic() - room, "s")
+    _pigsty(admin, "backup", "pg-meta", "--type", "full")
+    found = [backup["label"] for backup in _backups(admin, "pg-meta")["backups"]]
+    assert found[-1] not in labels
+    folder = cramped.run(["ls", f"{REPOSITORY}/backup/pg-meta"])[1].split()
+    assert set(folder) - KEPT == set(found), "nothing half-done is left"
+    assert _rows(rows) == set(range(1, 51))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import click
 import pytest
@@ -115,6 +116,51 @@ def test_an_unexpected_error_says_that_it_is_a_defect(
     monkeypatch.setenv("PIGSTY_DEBUG", "1")
     assert main.run(["fail"]) == exitcodes.BUG
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_or_broken_is_no_defect(
+    failing: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for code, file, text in (
+        (errno.ENOSPC, "/var/lib/x", "pigsty: /var/lib/x: No space left on device"),
+        (errno.EDQUOT, None, "pigsty: Disk quota exceeded"),
+        (errno.EROFS, "/etc/y", "pigsty: /etc/y: Read-only file system\n"),
+    ):
+        failing(OSError(code, os.strerror(code), file))  # type: ignore[operator]
+        assert main.run(["fail"]) == exitcodes.FAILED
+        err = capsys.readouterr().err
+        assert err.startswith(text) and err.count("\n") == 1
+        assert ("make room" in err) is (code != errno.EROFS)
+    failing(OSError(errno.EINVAL, "Invalid argument"))  # type: ignore[operator]
+    assert main.run(["fail"]) == exitcodes.BUG
+
+
+def test_the_disk_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(folder: str) -> SimpleNamespace:
+        if folder == "/none":
+            raise FileNotFoundError(folder)
+        free = {"/full": 0, "/other": 2**30, "/files": 2**30}[folder]
+        left = 0 if folder == "/files" else 9
+        return SimpleNamespace(f_bavail=free, f_frsize=1, f_files=99, f_favail=left)
+
+    monkeypatch.setattr(errors.os, "statvfs", look)
+    folders = ("/other", "/full", "/none", "/files")
+    text = errors.of_machine(OSError(errno.ENOSPC, "No space left on device"), folders)
+    assert "(full: /files, /full); make room" in text
+    # Another error has nothing to do with room.
+    assert errors.of_machine(OSError(errno.EIO, "Input/output error"), folders) == (
+        "Input/output error"
+    )
+
+
+def test_output_that_finds_no_room_is_one_message() -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [PIGSTY, "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert run.returncode == exitcodes.FAILED
+    assert run.stderr.startswith("pigsty: No space left on device")
+    assert run.stderr.count("\n") == 1
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

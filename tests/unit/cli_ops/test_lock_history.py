@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from pigsty import turns
 from pigsty.returns import Change, HostResult
-from pigsty_cli import exitcodes, history, lock
+from pigsty_cli import attempts, exitcodes, history, lock
 from pigsty_cli.errors import Refused
 
 
@@ -26,6 +27,42 @@ def test_a_second_run_is_refused_and_told_who_runs(tmp_path: Path) -> None:
             assert word in str(caught.value)
     with lock.held("pigsty apply", path):
         pass
+
+
+def test_a_run_that_cant_say_who_it_is_is_refused_and_the_lock_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "apply.lock"
+
+    def refuse(_file: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(lock.os, "write", refuse)
+        with pytest.raises(Refused) as caught, lock.held("pigsty apply", path):
+            pytest.fail("it ran")
+    assert str(caught.value).startswith(f"{path}: No space left on device")
+    assert "make room" in str(caught.value) and "run this as root" not in str(caught.value)
+    with lock.held("pigsty apply", path):
+        assert "pigsty apply" in path.read_text(encoding="utf-8")
+
+
+def test_a_recovery_that_cant_be_noted_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "FOLDER", tmp_path)
+    noted = attempts.Attempt("c", "h", "latest", "", False, "F", "", "pause", "now", "me")
+
+    def refuse(_path: Path, _text: str, **_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", refuse)
+        with pytest.raises(Refused, match=r"c\.json: No space left on device.*make room"):
+            attempts.write(noted)
+    assert attempts.read("c") is None
+    attempts.write(noted)
+    assert attempts.read("c") == noted
 
 
 def test_reactions_share_the_turn_and_a_command_waits_for_them(tmp_path: Path) -> None:
