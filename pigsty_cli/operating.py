@@ -114,6 +114,20 @@ def _view(to: Access, host: str) -> Cluster | None:
         return None
 
 
+def system(to: Access) -> str:
+    """Return PostgreSQL's system identifier of a cluster; "" if no member tells it."""
+    hosts = [member.ip for member in to.cluster.members]
+    return next(filter(None, ask(lambda ip: _system(to, ip), hosts)), "")
+
+
+def _system(to: Access, host: str) -> str:
+    client = Patroni(host, to.port, ca=to.ca, timeout=DEADLINES["status.request"])
+    try:
+        return client.status().system
+    except ClientError:
+        return ""
+
+
 def _waits(to: Access, host: str) -> bool:
     client = Patroni(host, to.port, ca=to.ca, timeout=DEADLINES["status.request"])
     try:

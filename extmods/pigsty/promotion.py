@@ -44,15 +44,20 @@ def promote(snapshot: Snapshot) -> Plan:
     )
 
 
-def demote(snapshot: Snapshot, upstream: Mapping[str, Any] | None) -> Plan:
+def demote(
+    snapshot: Snapshot, upstream: Mapping[str, Any] | None, own: str = "", theirs: str = ""
+) -> Plan:
     """Make a cluster the standby of another again.
 
     Args:
         snapshot: the cluster.
         upstream: whom the inventory says that it follows, as Patroni's ``standby_cluster``.
+        own: PostgreSQL's system identifier of the cluster, "" if it isn't known.
+        theirs: the same of the upstream.
 
     Raises:
-        OperationRefused: the inventory names no upstream, no healthy leader, or paused.
+        OperationRefused: the inventory names no upstream, or one that is silent or was never one
+            with this cluster; no healthy leader, or paused.
     """
     leader = snapshot.leader
     if not upstream:
@@ -67,6 +72,18 @@ def demote(snapshot: Snapshot, upstream: Mapping[str, Any] | None) -> Plan:
     not_paused(snapshot)
     if leader is None or not snapshot.healthy(leader):
         raise OperationRefused(f"{snapshot.cluster} has no healthy leader to be demoted")
+    if not theirs:
+        raise OperationRefused(
+            f"no Patroni of {upstream['host']} answers: there would be nobody to follow"
+        )
+    # Patroni doesn't ask: it would fail to rewind the data, and throw them away.
+    if own != theirs:
+        raise OperationRefused(
+            f"{snapshot.cluster} doesn't come from the cluster of {upstream['host']} (system "
+            f"{own or 'unknown'}, there {theirs}): all of its data would be thrown away. If that "
+            f"is meant: `pigsty pgsql rm {snapshot.cluster}`, then `pigsty pgsql add` copies the "
+            "other one"
+        )
     return Plan(
         action="demote",
         cluster=snapshot.cluster,

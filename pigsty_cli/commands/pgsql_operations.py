@@ -226,8 +226,9 @@ def promote(cluster: str, **options: Any) -> None:
 def demote(cluster: str, inventory: str | None, **options: Any) -> None:
     """Make CLUSTER the standby of the cluster that its `pg_upstream` names.
 
-    For one that was promoted, or a cluster that gets a `pg_upstream`. Its members are rewound to
-    where the two went apart, or copied again where that can't be done.
+    For one that was promoted, or the old primary side after the other one was: both have to come
+    from one server, or it is refused. Its members are rewound to where the two went apart, or
+    copied again where that can't be done.
 
     Effect: what was written to CLUSTER alone is lost; it takes no writes any more.
 
@@ -238,12 +239,19 @@ def demote(cluster: str, inventory: str | None, **options: Any) -> None:
     """
     from pigsty import promotion
     from pigsty.pillar import replication
-    from pigsty_cli import deployment
+    from pigsty_cli import deployment, operating
 
     topology = deployment.load(find(inventory))
     declared = topology.pg_clusters.get(cluster)
     upstream = replication.standby_of(topology, declared) if declared else None
-    operate(cluster, lambda seen: promotion.demote(seen, upstream), inventory=inventory, **options)
+    first = topology.pg_instances.get(upstream["host"].split(",")[0]) if upstream else None
+
+    def decide(seen: Snapshot) -> Plan:
+        theirs = operating.system(reached(topology, first.cluster)) if first else ""
+        own = operating.system(reached(topology, cluster))
+        return promotion.demote(seen, upstream, own, theirs)
+
+    operate(cluster, decide, inventory=inventory, **options)
 
 
 COMMANDS = (switchover, failover, restart, reload, reinit, pause, resume, promote, demote)

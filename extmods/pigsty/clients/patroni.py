@@ -91,6 +91,8 @@ class Status:
         unlocked: the cluster has no leader.
         version: version of Patroni.
         looked: when Patroni last saw the DCS, in seconds since 1970; 0 if it doesn't say.
+        system: PostgreSQL's system identifier, the same for all that come from one server; "" if it
+            doesn't say.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Status:
     unlocked: bool
     version: str
     looked: int = 0
+    system: str = ""
 
     @property
     def running(self) -> bool:
@@ -290,6 +293,7 @@ def _status(data: Mapping[str, Any]) -> Status:
         unlocked=bool(data.get("cluster_unlocked")),
         version=str(patroni.get("version", "")),
         looked=_int(data.get("dcs_last_seen")) or 0,
+        system=str(data.get("database_system_identifier") or ""),
     )
 
 

@@ -36,6 +36,8 @@ class World:
         self.refuses = ""
         self.lagging = 0
         self.hosts = {f"10.10.10.1{n}": f"pg-test-{n}" for n in (1, 2, 3)}
+        #: System identifier of the server that pg-meta comes from; pg-test's is 7.
+        self.other = "7"
 
     @property
     def leads(self) -> str:
@@ -66,7 +68,7 @@ class Fake:
 
     def __init__(self, host: str, port: int, **options: Any) -> None:
         self.host, self.options = host, options
-        self.name = self.world.hosts[host]
+        self.name = self.world.hosts.get(host, "pg-meta-1")
 
     def _up(self) -> None:
         if self.name in self.world.down:
@@ -91,6 +93,9 @@ class Fake:
 
     def status(self) -> Status:
         self._up()
+        if self.name == "pg-meta-1":
+            return Status(self.name, "pg-meta", "running", "primary", 1, "", (), False, False,
+                          "4.0", system=self.world.other)  # fmt: skip
         if self.world.copying.get(self.name):
             self.world.copying[self.name] -= 1
             return Status(self.name, "pg-test", "creating replica", "replica", None, "", (),
@@ -100,7 +105,7 @@ class Fake:
         return Status(self.name, "pg-test", "running", role if leads else "replica",
                       self.world.timeline, "" if leads and role == "primary" else "streaming",
                       ("max_connections",) if self.name in self.world.pending else (),
-                      self.world.paused, False, "4.0")  # fmt: skip
+                      self.world.paused, False, "4.0", system="7")  # fmt: skip
 
     def healthy(self, path: str) -> bool:
         assert path in ("/primary", "/standby-leader")
@@ -268,6 +273,14 @@ def test_a_cluster_follows_again_whom_the_inventory_names(
     file = tmp_path / "pigsty.yml"
     line = "10.10.10.11: { pg_seq: 1, pg_role: primary"
     file.write_text(file.read_text().replace(line, f"{line}, pg_upstream: 10.10.10.10"))
+    world.other = "8"
+    assert run(["pgsql", "demote", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert "all of its data would be thrown away" in capsys.readouterr().err
+    world.other, world.down = "7", {"pg-meta-1"}
+    assert run(["pgsql", "demote", "pg-test", "--yes"]) == exitcodes.REFUSED
+    assert "no Patroni of 10.10.10.10 answers" in capsys.readouterr().err
+    assert world.calls == []
+    world.down = set()
     assert run(["pgsql", "demote", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
     assert world.calls == [("pg-test-1", "follow", "10.10.10.10")]
     steps = json.loads(capsys.readouterr().out)["steps"]

@@ -54,6 +54,7 @@ STATUS = {
     "role": "replica",
     "timeline": 3,
     "replication_state": "streaming",
+    "database_system_identifier": "7445123456789012345",
     "pending_restart": True,
     "pending_restart_reason": {"max_connections": {"old_value": "100", "new_value": "200"}},
     "patroni": {"version": "4.0.7", "scope": "pg-test", "name": "pg-test-2"},
@@ -140,6 +141,7 @@ def test_a_member_of_itself(server):
     )
     assert found.running and not found.leader and not found.unlocked
     assert found.pending_restart == ("max_connections",)
+    assert found.system == "7445123456789012345"
 
 
 def test_older_versions_say_master_and_give_no_reason(server):
@@ -153,6 +155,7 @@ def test_a_member_that_has_nothing_yet(server):
     port, _ = server(GET_patroni=(200, {"state": "stopped", "cluster_unlocked": True}))
     found = client(port).status()
     assert not found.running and found.unlocked and found.role == "uninitialized"
+    assert found.system == ""
 
 
 def test_changes_carry_the_password_and_looks_may(server):

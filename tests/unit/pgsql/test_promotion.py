@@ -59,7 +59,7 @@ def test_a_promotion_that_is_refused_says_why(seen, text):
 
 
 def test_a_promoted_cluster_follows_again_and_the_loss_is_told():
-    plan = promotion.demote(snapshot(LEADS, TWO), UPSTREAM)
+    plan = promotion.demote(snapshot(LEADS, TWO), UPSTREAM, "7", "7")
     assert (plan.action, plan.members, plan.upstream) == ("demote", ("pg-dr-1",), UPSTREAM)
     assert "LOST" in plan.effect and "follows 10.1.1.11,10.1.1.12" in plan.sentence
 
@@ -81,6 +81,21 @@ def test_a_cluster_that_follows_needs_no_demotion():
 def test_a_demotion_that_is_refused_says_why(seen, upstream, text):
     with pytest.raises(OperationRefused, match=text):
         promotion.demote(seen, upstream)
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "text"),
+    [
+        ("7", "8", r"doesn't come from the cluster of .* \(system 7, there 8\).* pgsql rm pg-dr"),
+        ("", "8", r"\(system unknown, there 8\)"),
+        ("7", "", "no Patroni of 10.1.1.11,10.1.1.12 answers"),
+    ],
+)
+def test_nobody_follows_a_stranger_or_a_silent_cluster(own, theirs, text):
+    with pytest.raises(OperationRefused, match=text):
+        promotion.demote(snapshot(LEADS, TWO), UPSTREAM, own, theirs)
+    # One that follows already has nothing to lose.
+    assert promotion.demote(standby(), UPSTREAM, own, theirs).members == ()
 
 
 # -- quorum -------------------------------------------------------------------------------------
