@@ -161,7 +161,7 @@ def _ordered(name: str, work: Work, calm: str) -> dict[str, Any]:
     """
     from click.exceptions import Exit
 
-    from pigsty_cli.errors import describe
+    from pigsty_cli.errors import describe, of_machine
 
     changes: dict[str, Any] = {}
     ret: dict[str, Any] = {"name": name, "changes": changes, "result": True, "comment": calm}
@@ -170,6 +170,10 @@ def _ordered(name: str, work: Work, calm: str) -> dict[str, Any]:
         said = work(test, changes)
     except PigstyError as error:
         return {**ret, "result": False, "comment": describe(error)}
+    except OSError as error:
+        if not (text := of_machine(error)):
+            raise
+        return {**ret, "result": False, "comment": text}
     except Exit:
         return {**ret, "result": False, "comment": "interrupted: the machines go on"}
     if changes:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pigsty import drift, worker
 from pigsty.errors import PigstyError
-from pigsty.journal import Journal
+from pigsty.journal import Journal, JournalError
 from pigsty.metrics import INTERVAL
 from pigsty.reactions.truth import Truth
 from pigsty.worker import Actor, Worker
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 GLANCE = 0.05
 #: Seconds between two reconciles, and after the start: events of the start come first.
 RECONCILE, FIRST = 300.0, 5.0
-#: Seconds until a reconcile is tried again that a silent store has ended.
+#: Seconds until a reconcile is tried again that a silent store has ended, or a turn that found the
+#: journal's disk full.
 AGAIN = 15.0
 #: Seconds until what is due, but waits for something else, is looked at again in any case.
 _PATIENCE = 1.0
@@ -54,7 +55,12 @@ def serve(
             now = clock()
             seen = own.version()
             if seen != version or now >= due:
-                found.turn()
+                try:
+                    found.turn()
+                except JournalError as error:
+                    log.error("%s; again in %.0f s", error, AGAIN)
+                    version, due = seen, now + AGAIN
+                    continue
                 # What is due but has to wait for another reaction begins when that one is written
                 # down, which is a new version.
                 version, due = seen, max(own.next_due() or math.inf, now + _PATIENCE)

@@ -18,7 +18,7 @@ from pigsty import drift, react
 from pigsty.drift import Reading
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
-from pigsty.journal import Journal, Reaction
+from pigsty.journal import Journal, JournalError, Reaction
 from pigsty.reactions.truth import Decision, Step, Truth
 from pigsty.returns import HostResult, merge
 from pigsty.turns import NotNow
@@ -74,11 +74,22 @@ class Worker:
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="reaction")
         self._running: set[Future[None]] = set()
+        #: Reactions that ended while the journal couldn't be written.
+        self._lost: list[Reaction] = []
         self._journal.recover(clock())
 
     def turn(self) -> int:
-        """Begin everything that is due and has room; return how many reactions began."""
+        """Begin everything that is due and has room; return how many reactions began.
+
+        Raises:
+            JournalError: nothing can be written down now; the next turn does what is left.
+        """
         self._running = {future for future in self._running if not future.done()}
+        while self._lost:
+            # For the journal it still runs, so nothing else would about this subject.
+            why = "how it ended couldn't be written down"
+            self._journal.retry(self._lost[0], self._clock(), why)
+            del self._lost[0]
         begun = 0
         while len(self._running) < PARALLEL:
             reaction = self._journal.take(self._clock())
@@ -104,9 +115,15 @@ class Worker:
 
     def _carry_out(self, reaction: Reaction) -> None:
         """Carry out one reaction, in a thread of the pool."""
-        journal: Journal | None = getattr(self._local, "journal", None)
-        if journal is None:
-            journal = self._local.journal = self._open()
+        try:
+            journal: Journal | None = getattr(self._local, "journal", None)
+            if journal is None:
+                journal = self._local.journal = self._open()
+            self._attempt(journal, reaction)
+        except JournalError:
+            self._lost.append(reaction)
+
+    def _attempt(self, journal: Journal, reaction: Reaction) -> None:
         try:
             with self._actor.turn():
                 truth = self._actor.truth(reaction.kind, reaction.subject)

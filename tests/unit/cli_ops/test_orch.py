@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,18 @@ def test_a_pillar_that_makes_no_sense_is_one_clear_message(
     assert (said["result"], said["changes"]) == (False, {})
     assert text in said["comment"] and "\n" not in said["comment"]
     assert (cluster, world.asked, master.published) == ([], [], [])
+
+
+def test_a_full_disk_of_the_admin_node_is_one_message(
+    world: World, cluster: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pigsty_cli.operating.operate", refuse)
+    said = _state().restarted("r", "pg-test")
+    assert (said["result"], said["changes"]) == (False, {})
+    assert said["comment"].startswith("No space left on device")
 
 
 def test_etcd_grows_and_when_all_are_there_nothing_changes(master: Any, world: World) -> None:

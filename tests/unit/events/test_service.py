@@ -12,9 +12,10 @@ import pytest
 
 from pigsty import service, topology, views
 from pigsty.errors import ClientError
-from pigsty.journal import Journal
+from pigsty.journal import Journal, JournalError
 from pigsty.reactions.truth import Step, Truth
 from pigsty.returns import HostResult
+from pigsty.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[3]
 TOPOLOGY = topology.load(ROOT / "pillar/inventory/sandbox.yml")
@@ -83,6 +84,27 @@ def test_a_store_that_is_silent_is_asked_again_soon(path: Path) -> None:
     _serve(world, path, 100)
     first = world.looks[0]
     assert [look - first for look in world.looks] == [0, service.AGAIN, 2 * service.AGAIN]
+
+
+def test_a_full_disk_of_the_journal_ends_nothing_and_is_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, turns = World(looks=[]), list[float]()
+    take = Worker.turn
+
+    def turn(found: Worker) -> int:
+        turns.append(world.time)
+        if world.time < 40:
+            raise JournalError("the journal can't be written: database or disk is full")
+        return take(found)
+
+    monkeypatch.setattr(Worker, "turn", turn)
+    _serve(world, path, 100)
+    # Not every second, and what a reconcile queues is tried at once.
+    assert 2 <= sum(moment < 40 for moment in turns) <= 5
+    assert any(moment >= 40 for moment in turns)
+    with closing(Journal(path)) as journal:
+        assert journal.open() == [] and journal.entries() != []
 
 
 def test_what_nobody_had_asked_for_is_followed(path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from pigsty import react, topology, views, worker
 from pigsty.coalescing import REST
 from pigsty.errors import ClientError
 from pigsty.events import Hint
-from pigsty.journal import Journal, Reaction
+from pigsty.journal import Journal, JournalError, Reaction
 from pigsty.reactions.truth import Decision, Step, Truth
 from pigsty.returns import Change, Failure, HostResult
 from pigsty.turns import NotNow
@@ -266,6 +267,43 @@ def test_what_the_last_process_left_is_carried_out_by_the_next(
     settle(successor)
     successor.close()
     assert last(journal).state == "done"
+
+
+def test_a_reaction_that_ends_on_a_full_disk_is_taken_up_when_there_is_room(
+    world: World, journal: Journal, tmp_path: Path
+) -> None:
+    full = [False]
+
+    class Cramped(Journal):
+        """Takes no end of a reaction while the disk is full."""
+
+        def end(self, *words: Any, **more: Any) -> None:
+            self._room()
+            super().end(*words, **more)
+
+        def retry(self, *words: Any, **more: Any) -> None:
+            self._room()
+            super().retry(*words, **more)
+
+        def _room(self) -> None:
+            if full[0]:
+                raise JournalError("the journal can't be written: database or disk is full")
+
+    found = Worker(lambda: Cramped(tmp_path / "journal.db"), world, world.clock)
+    journal.note(leader(), 100.0)
+    full[0] = True
+    assert found.turn() == 1
+    found.drain()
+    for _ in range(2):
+        with pytest.raises(JournalError, match="disk is full"):
+            found.turn()
+    assert last(journal).state == "running"
+    full[0] = False
+    settle(found)
+    found.close()
+    assert (last(journal).state, last(journal).attempts) == ("done", 2)
+    # Nothing was left behind that would keep the next one waiting.
+    assert journal.open() == []
 
 
 def test_reconcile_queues_what_no_event_told(
