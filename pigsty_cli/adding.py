@@ -8,13 +8,12 @@ from typing import Any
 
 from pigsty import keyspace, scaling
 from pigsty.clients.patroni import CA, Patroni
-from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.deadlines import DEADLINES, DeadlineExceeded
 from pigsty.errors import ClientError
 from pigsty.scaling import Growth
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty_cli import applying, deployment, keepers, lock, report
-from pigsty_cli.commands.pgsql_backup import ticker
+from pigsty_cli import applying, deployment, keepers, lock, progress, report
 from pigsty_cli.errors import CliError, Refused
 from pigsty_cli.inventories import PLACES, find
 from pigsty_cli.output import emit, message
@@ -143,16 +142,8 @@ def _await_streaming(member: PgInstance) -> None:
         follows = status.replication in ("streaming", "in archive recovery")
         return status.running and (status.leader or follows)
 
-    if streams():
-        return
-    tick, begin = ticker(f"{member.name} copies the data"), time.monotonic()
-
-    def looked() -> bool:
-        tick(time.monotonic() - begin)
-        return streams()
-
     try:
-        wait_until(looked, "patroni.reinit", f"{member.name} streams")
+        progress.wait(streams, "patroni.reinit", f"{member.name} copies the data and streams")
     except DeadlineExceeded as error:
         raise CliError(
             f"{error}: Patroni goes on; run this again when `pigsty pgsql list` shows it streaming"

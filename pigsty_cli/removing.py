@@ -12,7 +12,7 @@ from pigsty.removal import Plan, Trace, Wish, World
 from pigsty.render import services
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty.wording import counted
+from pigsty.wording import counted, sized
 from pigsty_cli import access, applying, deployment, history, keepers, lock, operating, report
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError
@@ -22,7 +22,6 @@ from pigsty_cli.saltapi import Master
 from pigsty_cli.scaling import Phases, answering, serving
 
 STATES = ("pgsql.remove",)
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def command(cluster: str, wish: Wish, *, yes: bool, test: bool, output: str) -> int:
@@ -206,9 +205,9 @@ def _tell(plan: Plan, lost: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _losses(found: Mapping[str, Any], plan: Plan) -> list[str]:
-    lines = [f"{size(found['data_bytes'])} in {found['data']}"]
+    lines = [f"{sized(found['data_bytes'])} in {found['data']}"]
     if found["databases"] and plan.whole:
-        named = (f"{row['name']} ({size(row['bytes'])})" for row in found["databases"])
+        named = (f"{row['name']} ({sized(row['bytes'])})" for row in found["databases"])
         lines.append(f"databases {', '.join(named)}")
     if found["slots"]:
         lines.append(f"logical replication slots {', '.join(found['slots'])}")
@@ -258,12 +257,3 @@ def _farewell(plan: Plan, world: World) -> None:
             f"{', '.join(strangers)}: no host of the inventory any more; its minion's key is still "
             f"accepted (`pigsty node rm {strangers[0]}`)"
         )
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as a person reads it: ``1.2 GiB``."""
-    for unit in _UNITS[:-1]:
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} {_UNITS[-1]}"

@@ -13,7 +13,16 @@ from pigsty.render import services
 from pigsty.targets import TargetError, nearest
 from pigsty.topology import PgCluster, Topology
 from pigsty.upgrading import Step, Upgrade, Version
-from pigsty_cli import access, applying, attempts, deployment, lock, operating, remote
+from pigsty_cli import (
+    access,
+    applying,
+    attempts,
+    deployment,
+    lock,
+    operating,
+    progress,
+    remote,
+)
 from pigsty_cli.commands.pgsql_operations import CA, COLUMNS, KEY, confirm
 from pigsty_cli.errors import Refused
 from pigsty_cli.inventories import PLACES, find
@@ -112,10 +121,13 @@ class _Upgrading:
 
     def _packages(self, step: Step) -> list[dict[str, Any]]:
         begin = time.monotonic()
-        message(f"{step.member}: packages")
         host = self._hosts[step.member]
-        remote.call(self._master, host, "pigsty_upgrade.install", deadline="node.dpkg")
+        with progress.waiting(f"{step.member}: packages", host) as screen:
+            remote.call(
+                self._master, host, "pigsty_upgrade.install", deadline="node.dpkg", screen=screen
+            )
         seconds = round(time.monotonic() - begin, 1)
+        message(f"{step.member}: packages are there ({seconds} s)")
         return [{"member": step.member, "done": "packages", "seconds": seconds}]
 
     def _operation(self, step: Step) -> list[dict[str, Any]]:
