@@ -62,6 +62,7 @@ def execute(opts, data, func, args, kwargs):
     with (
         _Reporter(opts, str(data.get("jid", ""))) as reporter,
         _counting(reporter),
+        _listening(reporter),
         _without_sync() if synced else contextlib.nullcontext(),
     ):
         return func(*args, **kwargs)
@@ -118,6 +119,7 @@ class _Reporter(_Sender):
     """
 
     def __init__(self, opts, jid):
+        self._state = ""
         counts = {"jid": jid, "done": 0, "total": 0, "changed": 0, "failed": 0, "state": ""}
         super().__init__(opts, counts, INTERVAL)
 
@@ -127,7 +129,13 @@ class _Reporter(_Sender):
 
     def started(self, low):
         """A state begins: `low` is its compiled form."""
-        self._told = {**self._told, "state": f"{low.get('state')}: {low.get('__id__')}"}
+        self._state = f"{low.get('state')}: {low.get('__id__')}"
+        self._told = {**self._told, "state": self._state}
+
+    def tell(self, stage):
+        """The state that runs now says how far it is (a cluster's first backup)."""
+        share = f", {100 * stage['done'] // stage['total']} %" if stage["total"] else ""
+        self._told = {**self._told, "state": f"{self._state}: {stage['phase']}{share}"}
 
     def finished(self, result, total):
         """A state is done: `result` is what it returned, `total` how many there are."""

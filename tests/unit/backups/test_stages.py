@@ -1,4 +1,4 @@
-"""How far a backup, a restore or a recovery is, from words as pgBackRest and PostgreSQL say them."""
+"""How far a backup, restore or recovery is, from words as pgBackRest and PostgreSQL say them."""
 
 from __future__ import annotations
 

@@ -49,6 +49,7 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "INTERVAL", 0.01)
+    monkeypatch.setattr(module, "__salt__", {}, raising=False)
     monkeypatch.setattr(Bus, "sent", [])
     monkeypatch.setattr(Bus, "broken", False)
     monkeypatch.setattr(salt.utils.event, "MinionEvent", Bus)
@@ -202,6 +203,21 @@ def test_a_function_that_tells_nothing_costs_nothing(
     seen = []
     executor.execute({}, WORK, lambda: seen.append(threading.active_count()), (), {})
     assert (seen, Bus.sent) == ([before], [])
+
+
+def test_a_state_that_takes_long_tells_how_far_it_is(
+    executor: ModuleType, work: ModuleType
+) -> None:
+    def tell_until_sent() -> None:
+        work.tell("copies files", 43, 100)
+        for _ in range(500):
+            if any(data["state"] == "pkg: s0: copies files, 43 %" for _, data in Bus.sent):
+                return
+            threading.Event().wait(0.01)
+        pytest.fail("it was never told")
+
+    assert executor.execute({}, JOB, states(RESULTS[:1], tell_until_sent), (), {}) == {"done": 1}
+    assert Bus.sent[-1][1]["state"] == ""
 
 
 def test_nobody_listens_after_the_job_nor_in_another_thread(

@@ -231,14 +231,14 @@ class Server:
 def test_a_recovery_tells_how_far_it_has_come_until_it_is_promoted(machine, monkeypatch):
     stages = []
     rows = [None, (True, "0/4", None), (True, "0/5", "11:58"), (True, "0/6", "11:59")]
-    log = machine.restore.place(machine._spec()).log
+    log = Path(machine.restore.place(machine._spec()).log)
     words = iter(["starting\n", "", "", "recovery stopping before commit of transaction 7\n"])
 
     def tell(phase, done=0, total=0, detail=""):
         stages.append((phase, detail))
 
     def show(unit):
-        with open(log, "a") as file:
+        with log.open("a") as file:
             file.write(next(words, ""))
         return {unit: {"LoadState": "loaded", "ActiveState": "active"}}
 
@@ -246,7 +246,7 @@ def test_a_recovery_tells_how_far_it_has_come_until_it_is_promoted(machine, monk
     monkeypatch.setattr(machine, "_server", lambda _copy: server)
     monkeypatch.setattr(machine, "_program", lambda *_: "")
     monkeypatch.setattr("pigsty.deadlines.POLL_SECONDS", 0)
-    (Path(log).parent).mkdir(exist_ok=True)
+    log.parent.mkdir(exist_ok=True)
     machine.member.salt |= {
         "pigsty_work.tell": tell,
         "pigsty_systemd.show": show,
