@@ -30,7 +30,9 @@ _PHASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, phase in (
         (r"execute .*backup start", "waits for a checkpoint"),
         (r"wait for replay on the standby", "waits for the replica"),
-        (r"check archive for ", "waits for its WAL in the archive"),
+        # What comes next is the largest file, and nothing is said before it is done.
+        (r"check archive for (prior )?segment ", "begins to copy files"),
+        (r"(repo\d+: )?restore backup set", "begins to copy files"),
         (r"execute .*backup stop", "waits for its WAL in the archive"),
         (r"new backup label", "writes its list of files"),
         (r"expire command begin", "removes what has expired"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,7 +152,14 @@ def test_back_in_time_exactly_the_rows_of_then(
     backups = len(_backups(admin, "pg-meta")["backups"])
     timeline = pg_meta.leader()["timeline"]
     started = time.monotonic()
-    _pigsty(admin, "pitr", "pg-meta", "--to", past, "--yes")
+    _, told = _pigsty(admin, "pitr", "pg-meta", "--to", past, "--yes")
+    # Without a terminal each phase of a step that takes a while has its line.
+    for step, phase in (
+        ("restore backup", r"copies files, \d+ % of \d+\.\d [KMGT]iB"),
+        ("replay WAL to time", "(replays WAL|is promoted)"),
+        ("full backup of pg-meta", r"copies files, \d+ % of"),
+    ):
+        assert re.search(rf"(?m)^{step}.*: {phase}.* \(\d+ s\)$", told), told
     report("restore of pg-meta to a point in time, in place", time.monotonic() - started, "s")
     eventually("the service is back", lambda: _rows(rows) == then, "services settle")
     assert pg_meta.leader()["timeline"] > timeline

@@ -53,8 +53,9 @@ def test_a_backup_from_its_checkpoint_to_what_has_expired() -> None:
             phases.append(console.stage.phase)
     assert phases == [
         "waits for a checkpoint",
-        "waits for its WAL in the archive",
+        "begins to copy files",
         "copies files",
+        "waits for its WAL in the archive",
         "writes its list of files",
         "removes what has expired",
     ]
@@ -104,7 +105,9 @@ def test_nothing_is_divided_by_nothing() -> None:
 
 
 def test_a_restore_begins_with_what_is_there() -> None:
-    lines = said("remove invalid files/links/paths from '/pg/data'", level="INFO", process="P00")
+    lines = said("repo1: restore backup set F, recovery will start at …", level="INFO")
+    assert heard(*lines)[0] == Stage("begins to copy files")
+    lines += said("remove invalid files/links/paths from '/pg/data'", level="INFO", process="P00")
     assert heard(*lines)[0] == Stage("compares with what is there")
     lines += said("restore global/pg_control (performed last to ensure aborted restores …)")
     assert heard(*lines)[0] == Stage("writes everything to disk")
