@@ -157,7 +157,9 @@ def _await_routed(phases: Phases, plan: Growth) -> None:
     master: Any = phases.master
     words = {"members": names, "prefix": f"{plan.cluster.name}-"}
     job = master.publish(hosts, "pigsty_routes.await_up", [], words)
-    answers = master.collect(job, lambda _: DEADLINES["scaling.routed"] + 10)
+    with progress.waiting(f"HAProxy on {', '.join(hosts)} sends to {', '.join(names)}") as screen:
+        screen.begin()
+        answers = master.collect(job, lambda _: DEADLINES["scaling.routed"] + 10)
     wrong = {host: answers.get(host, "no answer") for host in hosts
              if not isinstance(answers.get(host), Mapping)}  # fmt: skip
     if wrong:

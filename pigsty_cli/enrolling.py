@@ -14,12 +14,12 @@ from typing import IO, Any
 
 from pigsty import applied, enrolment, journal, platform
 from pigsty.clients import keys
-from pigsty.deadlines import DeadlineExceeded
+from pigsty.deadlines import DeadlineExceeded, wait_until
 from pigsty.enrolment import Facts, Step, Wanted
 from pigsty.errors import PigstyError
 from pigsty.targets import resolve
 from pigsty.topology import Node, Topology
-from pigsty_cli import exitcodes, progress, ssh
+from pigsty_cli import exitcodes, ssh
 from pigsty_cli.bootstrap import admin, layout, minion, wheelhouse
 from pigsty_cli.bootstrap.files import Tree
 from pigsty_cli.bootstrap.wheelhouse import Wheelhouse
@@ -176,7 +176,7 @@ class _Enrolment:
         self._say(f"{node.ip}: starts")
         ssh.call(door, _program("start", node.ip), "enrolment.start")
         try:
-            progress.wait(
+            wait_until(
                 lambda: node.ip in self._master.connected(),
                 "salt.minion",
                 f"the minion of {node.ip} connects",

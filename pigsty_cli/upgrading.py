@@ -100,9 +100,10 @@ class _Upgrading:
         """Ask every member what it runs and what there is, and decide."""
         if not self._up:
             raise Refused(f"no minion of {self._cluster.name} answers: `pigsty node list`")
-        message(f"asking {', '.join(self._up)} which versions there are")
         job = self._master.publish(self._up, "pigsty_upgrade.look")
-        answers = self._master.collect(job, lambda _: DEADLINES["upgrade.look"])
+        with progress.waiting(f"asking {', '.join(self._up)} which versions there are") as screen:
+            screen.begin()
+            answers = self._master.collect(job, lambda _: DEADLINES["upgrade.look"])
         versions = {}
         for name, host in self._hosts.items():
             answer = answers.get(host)
