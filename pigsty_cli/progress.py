@@ -103,11 +103,10 @@ class Lines:
 
     def _mention(self, host: str, row: _Row, text: str) -> None:
         row.said, row.text = self._clock(), text
-        so_far = f"({lasted(row.said - row.begin)})"
         if self._alone:
-            self._say(f"{row.name}: {text} {so_far}" if text else f"{row.name} {so_far}")
+            self._say(_sentence(row, row.said))
         else:
-            self._say(f"{_label(host, row)}  {text} {so_far}")
+            self._say(f"{_label(host, row)}  {text} ({lasted(row.said - row.begin)})")
 
     def _say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -167,6 +166,9 @@ class Live:
 
         table = Table.grid(padding=(0, 2))
         for host, row in sorted(self._rows.items(), key=lambda entry: _calm(entry[1])):
+            if self._alone:
+                table.add_row(Text(_sentence(row, self._clock())))
+                continue
             if row.result is not None:
                 sign, style = SIGNS[row.result.status]
                 bar: Any = Text(sign, style=style)
@@ -176,11 +178,9 @@ class Live:
                 total = step.total if step is not None and step.total else None
                 # Without a total yet the bar pulses: the minion is compiling its states.
                 bar = ProgressBar(total=total, completed=step.done if step else 0, width=20)
-                words = running(step) if step or not self._alone else ""
-                words = f"{words} ({lasted(self._clock() - row.begin)})".lstrip()
+                words = f"{running(step)} ({lasted(self._clock() - row.begin)})"
                 text = Text(words, no_wrap=True, overflow="ellipsis")
-            head = (Text(row.name),) if self._alone else (Text(host, style="bold"), Text(row.name))
-            table.add_row(*head, bar, text)
+            table.add_row(Text(host, style="bold"), Text(row.name), bar, text)
         return table
 
 
@@ -255,6 +255,12 @@ def headline(text: str) -> str:
     """Return the one line of an error that says most: of a traceback that is the last one."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1 if "Traceback (most recent call last)" in text else 0].strip()
+
+
+def _sentence(row: _Row, now: float) -> str:
+    """Return one thing that is waited for: what, how far it is, and how long it has taken."""
+    so_far = f"({lasted(now - row.begin)})"
+    return f"{row.name}: {running(row.step)} {so_far}" if row.step else f"{row.name} {so_far}"
 
 
 def _label(host: str, row: _Row) -> str:

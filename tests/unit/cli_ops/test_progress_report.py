@@ -112,9 +112,7 @@ def test_one_thing_on_a_terminal_is_one_line() -> None:
     console = Console(width=140, file=io.StringIO())
     with console.capture() as captured:
         console.print(live._table())
-    (line,) = captured.get().splitlines()
-    assert line.startswith(WHAT)
-    assert line.rstrip().endswith("copies files, 43 % of 100 B (12 min)")
+    assert captured.get().strip() == f"{WHAT}: copies files, 43 % of 100 B (12 min)"
 
 
 def test_a_wait_is_shown_only_when_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
