@@ -8,13 +8,12 @@ from typing import Any
 
 from pigsty import keyspace, scaling
 from pigsty.clients.patroni import CA, Patroni
-from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.deadlines import DEADLINES, DeadlineExceeded
 from pigsty.errors import ClientError
 from pigsty.scaling import Growth
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty_cli import applying, deployment, keepers, lock, report
-from pigsty_cli.commands.pgsql_backup import ticker
+from pigsty_cli import applying, deployment, keepers, lock, progress, report
 from pigsty_cli.errors import CliError, Refused
 from pigsty_cli.inventories import PLACES, find
 from pigsty_cli.output import emit, message
@@ -143,16 +142,8 @@ def _await_streaming(member: PgInstance) -> None:
         follows = status.replication in ("streaming", "in archive recovery")
         return status.running and (status.leader or follows)
 
-    if streams():
-        return
-    tick, begin = ticker(f"{member.name} copies the data"), time.monotonic()
-
-    def looked() -> bool:
-        tick(time.monotonic() - begin)
-        return streams()
-
     try:
-        wait_until(looked, "patroni.reinit", f"{member.name} streams")
+        progress.wait(streams, "patroni.reinit", f"{member.name} copies the data and streams")
     except DeadlineExceeded as error:
         raise CliError(
             f"{error}: Patroni goes on; run this again when `pigsty pgsql list` shows it streaming"
@@ -166,7 +157,9 @@ def _await_routed(phases: Phases, plan: Growth) -> None:
     master: Any = phases.master
     words = {"members": names, "prefix": f"{plan.cluster.name}-"}
     job = master.publish(hosts, "pigsty_routes.await_up", [], words)
-    answers = master.collect(job, lambda _: DEADLINES["scaling.routed"] + 10)
+    with progress.waiting(f"HAProxy on {', '.join(hosts)} sends to {', '.join(names)}") as screen:
+        screen.begin()
+        answers = master.collect(job, lambda _: DEADLINES["scaling.routed"] + 10)
     wrong = {host: answers.get(host, "no answer") for host in hosts
              if not isinstance(answers.get(host), Mapping)}  # fmt: skip
     if wrong:

@@ -18,10 +18,8 @@ from pigsty.targets import Job, jobs
 from pigsty.topology import Topology
 from pigsty.wording import counted
 from pigsty_cli.jobs import Bus, Display, Follower
-from pigsty_cli.saltapi import Published
+from pigsty_cli.saltapi import EXECUTOR, Published
 
-#: The executor that reports progress, synced from `extmods/_executors`.
-EXECUTOR = "pigsty_progress"
 #: One question that a minion answers without touching anything: is it there, does it run states
 #: already, and are its modules of ours those of this master?
 PRESENCE = ("saltutil.is_running", "pigsty_extmods.fingerprint")

@@ -15,7 +15,7 @@ from pigsty.clients.consul import ConsulStore
 from pigsty.clients.stores import consul_address
 from pigsty.errors import ClientError
 from pigsty.topology import PgCluster, Topology
-from pigsty_cli import remote
+from pigsty_cli import progress, remote
 from pigsty_cli.errors import CliError, Refused
 
 
@@ -94,9 +94,15 @@ class InEtcd:
             "members": list(members),
             "whole": whole,
         }
-        remote.call(
-            self._master, self._host, "pigsty_dcs.forget", words, deadline="removal.leaderless"
-        )
+        with progress.waiting(f"the store forgets what left {self._cluster}", self._host) as screen:
+            remote.call(
+                self._master,
+                self._host,
+                "pigsty_dcs.forget",
+                words,
+                deadline="removal.leaderless",
+                screen=screen,
+            )
 
 
 class InConsul:

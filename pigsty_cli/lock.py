@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.deadlines import DeadlineExceeded
 from pigsty.turns import PATH
+from pigsty_cli import progress
 from pigsty_cli.errors import Refused, unwritable
 
 
@@ -64,7 +65,7 @@ def _locked(file: IO[str]) -> bool:
 def _turn(file: IO[str]) -> bool:
     """Take the lock when the reactions that hold it have ended."""
     try:
-        wait_until(lambda: _locked(file), "apply.turn", "reactions to events end")
+        progress.wait(lambda: _locked(file), "apply.turn", "reactions to events end")
     except DeadlineExceeded:
         return False
     return True

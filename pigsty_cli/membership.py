@@ -9,11 +9,10 @@ from typing import Any
 
 from pigsty import membership
 from pigsty.clients import health
-from pigsty.deadlines import wait_until
 from pigsty.membership import Living
 from pigsty.targets import Job
 from pigsty.topology import Topology
-from pigsty_cli import applying, deployment, lock, remote, report
+from pigsty_cli import applying, deployment, lock, progress, remote, report
 from pigsty_cli.commands.pgsql_operations import confirm
 from pigsty_cli.errors import CliError, Refused
 from pigsty_cli.inventories import PLACES, find
@@ -148,8 +147,17 @@ def shrink(
         _tell(phases, tuple(member.ip for member in topology.etcd))
         if gone.id and not test and all(r.good for r in phases.results.values()):
             words = {"member": gone.id}
-            remote.call(master, host, "pigsty_etcd.expel", words, deadline="etcd.healthy")
-            message(f"{gone.name or gone.id} has left")
+            name = gone.name or gone.id
+            with progress.waiting(f"{name} leaves the store", host) as screen:
+                remote.call(
+                    master,
+                    host,
+                    "pigsty_etcd.expel",
+                    words,
+                    deadline="etcd.healthy",
+                    screen=screen,
+                )
+            message(f"{name} has left")
         if not dead and (test or all(result.good for result in phases.results.values())):
             phases.run("removed", (Job((gone.host,), ("etcd.remove",)),), {"pigsty_removal": {}})
     return phases
@@ -196,7 +204,7 @@ def _await_patroni(master: Master, staying: Sequence[str], *, test: bool) -> Non
     if not test:
         end = time.monotonic() + left
         what = "every Patroni knows a member that stays"
-        wait_until(lambda: time.monotonic() >= end, "etcd.known", what)
+        progress.wait(lambda: time.monotonic() >= end, "etcd.known", what)
 
 
 def _phases(master: Master, topology: Topology, test: bool, *others: str) -> Phases:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pigsty.clients.patroni import Cluster, Member, Patroni
-from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
+from pigsty.deadlines import DEADLINES, DeadlineExceeded
 from pigsty.errors import ClientError
 from pigsty.operations import NotYet, Plan, Snapshot
 from pigsty.render import services
 from pigsty.summary import newest
 from pigsty.topology import Topology
-from pigsty_cli import following
+from pigsty_cli import following, progress
 from pigsty_cli.access import Access
 from pigsty_cli.deployment import ask
 from pigsty_cli.errors import CliError
@@ -101,7 +101,7 @@ def settled(
         return bool(found)
 
     try:
-        wait_until(decided, "patroni.fit", "a member can take the lead")
+        progress.wait(decided, "patroni.fit", "a member can take the lead")
     except DeadlineExceeded:
         raise refusals[-1] from None
     return found[0]
@@ -265,7 +265,7 @@ class _Run:
             except ClientError:
                 return False
 
-        wait_until(leads, "patroni.leads", f"{name} leads")
+        progress.wait(leads, "patroni.leads", f"{name} leads")
         self._done(name, "leads", begin)
         order.join(DEADLINES["patroni.switchover"])
         if old is not None and old.name in self.snapshot.answering:
@@ -414,7 +414,7 @@ class _Run:
                 return False
 
         try:
-            wait_until(holds, deadline, what)
+            progress.wait(holds, deadline, what)
         except DeadlineExceeded as error:
             raise CliError(f"{error}" + (f"; last: {last[0]}" if last else "")) from error
 

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pigsty.events import ApplyStep
+from pigsty.deadlines import wait_until
+from pigsty.events import ApplyStep, WorkStep
 from pigsty.returns import HostResult
+from pigsty.wording import lasted, sized
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: How far a host is, with its states or with one long function.
+Step = ApplyStep | WorkStep
 #: Without a terminal, a host that has gone on is mentioned this often (seconds) …
 PLAIN_INTERVAL = 10.0
 #: … and one that still does the same, this often.
@@ -32,10 +36,10 @@ SIGNS: Mapping[str, tuple[str, str]] = {
 class _Row:
     name: str
     begin: float
-    step: ApplyStep | None = None
+    step: Step | None = None
     result: HostResult | None = None
     said: float = 0.0
-    text: str = ""
+    text: str | None = None
 
 
 class Lines:
@@ -45,6 +49,7 @@ class Lines:
         names: what to call each host, by address.
         stream: where to write.
         clock: monotonic seconds.
+        alone: whether the name says all of what is waited for, as :func:`waiting` wants it.
     """
 
     def __init__(
@@ -52,8 +57,10 @@ class Lines:
         names: Mapping[str, str],
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        alone: bool = False,
     ) -> None:
-        self._stream, self._clock = stream or sys.stderr, clock
+        self._stream, self._clock, self._alone = stream or sys.stderr, clock, alone
         now = clock()
         self._rows = {host: _Row(name, now, said=now) for host, name in names.items()}
 
@@ -63,10 +70,20 @@ class Lines:
     def __exit__(self, *_exc: object) -> None:
         return None
 
-    def step(self, step: ApplyStep) -> None:
-        """Take note of how far a host is."""
-        if step.id in self._rows:
-            self._rows[step.id].step = step
+    def begin(self) -> None:
+        """Say what is waited for."""
+        for row in self._rows.values():
+            self._say(f"{row.name} …")
+
+    def step(self, step: Step) -> None:
+        """Take note of how far a host is, and say when a phase of its work begins."""
+        row = self._rows.get(step.id)
+        if row is None:
+            return
+        before, row.step = row.step, step
+        phase = before.phase if isinstance(before, WorkStep) else ""
+        if isinstance(step, WorkStep) and step.phase != phase:
+            self._mention(step.id, row, running(step))
 
     def done(self, result: HostResult) -> None:
         """Say that a host has ended, and how."""
@@ -79,11 +96,17 @@ class Lines:
         """Mention the hosts that were not mentioned for a while."""
         now = self._clock()
         for host, row in self._rows.items():
-            text = running(row.step)
+            text = running(row.step) if row.step or not self._alone else ""
             patience = PLAIN_PATIENCE if text == row.text else PLAIN_INTERVAL
             if row.result is None and now - row.said >= patience:
-                row.said, row.text = now, text
-                self._say(f"{_label(host, row)}  {text} ({now - row.begin:.0f} s)")
+                self._mention(host, row, text)
+
+    def _mention(self, host: str, row: _Row, text: str) -> None:
+        row.said, row.text = self._clock(), text
+        if self._alone:
+            self._say(_sentence(row, row.said))
+        else:
+            self._say(f"{_label(host, row)}  {text} ({lasted(row.said - row.begin)})")
 
     def _say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -93,16 +116,24 @@ class Live:
     """Progress as a table that redraws itself. Parameters as for :class:`Lines`."""
 
     def __init__(
-        self, names: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+        self,
+        names: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        alone: bool = False,
     ) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        self._clock = clock
+        self._clock, self._alone = clock, alone
         now = clock()
         self._rows = {host: _Row(name, now) for host, name in names.items()}
         self._live = RichLive(
-            get_renderable=self._table, console=Console(stderr=True), refresh_per_second=4
+            get_renderable=self._table,
+            console=Console(stderr=True),
+            refresh_per_second=4,
+            # Who waited for one thing says itself how it ended.
+            transient=alone,
         )
 
     def __enter__(self) -> Live:
@@ -112,7 +143,10 @@ class Live:
     def __exit__(self, *exc: Any) -> None:
         self._live.__exit__(*exc)
 
-    def step(self, step: ApplyStep) -> None:
+    def begin(self) -> None:
+        """Nothing to do: the table is drawn."""
+
+    def step(self, step: Step) -> None:
         """Take note of how far a host is."""
         if step.id in self._rows:
             self._rows[step.id].step = step
@@ -132,6 +166,9 @@ class Live:
 
         table = Table.grid(padding=(0, 2))
         for host, row in sorted(self._rows.items(), key=lambda entry: _calm(entry[1])):
+            if self._alone:
+                table.add_row(Text(_sentence(row, self._clock())))
+                continue
             if row.result is not None:
                 sign, style = SIGNS[row.result.status]
                 bar: Any = Text(sign, style=style)
@@ -141,8 +178,8 @@ class Live:
                 total = step.total if step is not None and step.total else None
                 # Without a total yet the bar pulses: the minion is compiling its states.
                 bar = ProgressBar(total=total, completed=step.done if step else 0, width=20)
-                seconds = self._clock() - row.begin
-                text = Text(f"{running(step)} ({seconds:.0f} s)", no_wrap=True, overflow="ellipsis")
+                words = f"{running(step)} ({lasted(self._clock() - row.begin)})"
+                text = Text(words, no_wrap=True, overflow="ellipsis")
             table.add_row(Text(host, style="bold"), Text(row.name), bar, text)
         return table
 
@@ -157,10 +194,41 @@ def display(names: Mapping[str, str]) -> Lines | Live:
     return Live(names) if sys.stderr.isatty() else Lines(names)
 
 
-def running(step: ApplyStep | None) -> str:
+def waiting(what: str, host: str = "") -> Lines | Live:
+    """Return the display of one thing that is waited for, with how long it has been going on.
+
+    Args:
+        what: what goes on, as a person would say it.
+        host: the minion that does it, whose steps are shown.
+    """
+    rows = {host or what: what}
+    return Live(rows, alone=True) if sys.stderr.isatty() else Lines(rows, alone=True)
+
+
+def wait(condition: Callable[[], bool], deadline: str, what: str) -> float:
+    """Wait in sight until a condition is true: see :func:`pigsty.deadlines.wait_until`.
+
+    What is true at once is not shown.
+    """
+    if condition():
+        return 0.0
+    with waiting(what) as screen:
+
+        def looked() -> bool:
+            screen.tick()
+            return condition()
+
+        return wait_until(looked, deadline, what)
+
+
+def running(step: Step | None) -> str:
     """Return how far a host is, in words."""
     if step is None:
         return "waiting for the minion"
+    if isinstance(step, WorkStep):
+        percent = 100 * min(step.done, step.total) // step.total if step.total else 0
+        share = f"{percent} % of {sized(step.total)}" if step.total else ""
+        return ", ".join(words for words in (step.phase, share, step.detail) if words)
     if not step.total:
         return "reading its states"
     extra = "".join(
@@ -187,6 +255,12 @@ def headline(text: str) -> str:
     """Return the one line of an error that says most: of a traceback that is the last one."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1 if "Traceback (most recent call last)" in text else 0].strip()
+
+
+def _sentence(row: _Row, now: float) -> str:
+    """Return one thing that is waited for: what, how far it is, and how long it has taken."""
+    so_far = f"({lasted(now - row.begin)})"
+    return f"{row.name}: {running(row.step)} {so_far}" if row.step else f"{row.name} {so_far}"
 
 
 def _label(host: str, row: _Row) -> str:

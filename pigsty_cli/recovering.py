@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from pigsty import backups, pitr, sharding
-from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.deadlines import DeadlineExceeded
 from pigsty.errors import ClientError, PigstyError
 from pigsty.topology import PgCluster
-from pigsty_cli import access, attempts, deployment, exitcodes, lock, remote, restoring
+from pigsty.wording import lasted
+from pigsty_cli import access, attempts, deployment, exitcodes, lock, progress, remote, restoring
 from pigsty_cli.attempts import STEPS, Attempt
 from pigsty_cli.commands.pgsql_backup import declared, leader
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
@@ -200,7 +201,7 @@ class Recovery(Restore):
                 return False
 
         try:
-            wait_until(holds, deadline, what)
+            progress.wait(holds, deadline, what)
         except DeadlineExceeded as error:
             raise CliError(str(error)) from error
 
@@ -258,7 +259,7 @@ def command(
             confirm(cluster)
         begin = time.monotonic()
         row = run.run(backup, step)
-        message(f"{cluster} is back, after {time.monotonic() - begin:.0f} s")
+        message(f"{cluster} is back, after {lasted(time.monotonic() - begin)}")
         return [row], output
 
 

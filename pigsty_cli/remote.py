@@ -1,4 +1,4 @@
-"""One function on one minion, waited for in sight: seconds pass, a dead minion is noticed."""
+"""One function on one minion, waited for in sight: how far it is, and whether its minion lives."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from pigsty.deadlines import DEADLINES
+from pigsty.events import WorkStep
 from pigsty_cli.errors import CliError, Refused
-from pigsty_cli.saltapi import Event, Published, SaltError
+from pigsty_cli.saltapi import EXECUTOR, Event, Published, SaltError
 
 #: Seconds between two looks at the clock while nothing happens.
 _TICK = 1.0
@@ -26,6 +27,7 @@ class Bus(Protocol):
         function: str,
         arguments: list[Any],
         keywords: Mapping[str, Any] | None = None,
+        executor: str = "",
     ) -> Published:
         """Start a job."""
 
@@ -37,6 +39,19 @@ class Bus(Protocol):
 
     def collect(self, job: Published, deadline: Callable[[str], float]) -> dict[str, Any]:
         """Wait for the returns of a quick job."""
+
+
+class Screen(Protocol):
+    """Who is told how far it is (see :func:`pigsty_cli.progress.waiting`)."""
+
+    def begin(self) -> None:
+        """It begins."""
+
+    def step(self, step: WorkStep) -> None:
+        """The minion has gone on."""
+
+    def tick(self) -> None:
+        """Some time has passed."""
 
 
 def refresh(bus: Bus, host: str) -> None:
@@ -60,7 +75,7 @@ def call(
     keywords: Mapping[str, Any] | None = None,
     *,
     deadline: str,
-    tick: Callable[[float], None] = lambda _: None,
+    screen: Screen | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """Call a function that returns a mapping, and wait for it.
@@ -72,7 +87,7 @@ def call(
         keywords: its arguments; no secret.
         deadline: a name in :data:`pigsty.deadlines.DEADLINES`; the function has the same one inside
             and says itself what didn't come true, so a grace is given here.
-        tick: is told the seconds that have passed, about once a second.
+        screen: is told how far the function is, and that time passes, about once a second.
         clock: monotonic seconds.
 
     Returns:
@@ -82,9 +97,11 @@ def call(
         Refused: the minion's key isn't accepted.
         CliError: the function failed (its own words), or the minion is lost.
     """
-    job = bus.publish([host], function, [], keywords)
+    job = bus.publish([host], function, [], keywords, EXECUTOR if screen else "")
     if host not in job.minions:
         raise Refused(f"{host} is no minion of this master: `pigsty status` shows who is there")
+    if screen:
+        screen.begin()
     begin = heard = asked = looked = clock()
     limit = DEADLINES[deadline] + DEADLINES["apply.silence"]
     questions: set[str] = set()
@@ -92,6 +109,11 @@ def call(
     while True:
         event = bus.next_event(_TICK)
         now = clock()
+        step = event and WorkStep.from_event(event.tag, event.data)
+        if step and (step.id, step.jid) == (host, job.jid):
+            heard, denied = now, 0
+            if screen:
+                screen.step(step)
         sender = _sender(event)
         if sender is not None and sender[1] == host and sender[0] in questions:
             heard = now
@@ -115,7 +137,8 @@ def call(
             asked = now
             with suppress(SaltError):
                 questions.add(bus.publish([host], "saltutil.find_job", [job.jid]).jid)
-        tick(now - begin)
+        if screen:
+            screen.tick()
 
 
 def _sender(event: Event | None) -> tuple[str, str, Any] | None:

@@ -12,7 +12,7 @@ from pigsty.removal import Plan, Trace, Wish, World
 from pigsty.render import services
 from pigsty.targets import Job, TargetError, nearest
 from pigsty.topology import PgInstance, Topology
-from pigsty.wording import counted, size
+from pigsty.wording import counted, sized
 from pigsty_cli import access, applying, deployment, history, keepers, lock, operating, report
 from pigsty_cli.commands.pgsql_operations import CA, KEY, confirm
 from pigsty_cli.errors import CliError
@@ -205,9 +205,9 @@ def _tell(plan: Plan, lost: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _losses(found: Mapping[str, Any], plan: Plan) -> list[str]:
-    lines = [f"{size(found['data_bytes'])} in {found['data']}"]
+    lines = [f"{sized(found['data_bytes'])} in {found['data']}"]
     if found["databases"] and plan.whole:
-        named = (f"{row['name']} ({size(row['bytes'])})" for row in found["databases"])
+        named = (f"{row['name']} ({sized(row['bytes'])})" for row in found["databases"])
         lines.append(f"databases {', '.join(named)}")
     if found["slots"]:
         lines.append(f"logical replication slots {', '.join(found['slots'])}")

@@ -8,8 +8,9 @@ from typing import Any
 
 from pigsty import backups, pitr
 from pigsty.topology import PgCluster
-from pigsty_cli import drills, lock, remote
-from pigsty_cli.commands.pgsql_backup import declared, leader, ticker
+from pigsty.wording import lasted
+from pigsty_cli import drills, lock, progress, remote
+from pigsty_cli.commands.pgsql_backup import declared, leader
 from pigsty_cli.errors import CliError, Refused, UsageError
 from pigsty_cli.output import message
 from pigsty_cli.saltapi import Master
@@ -69,11 +70,14 @@ class Restore:
 
     def call(self, host: str, function: str, deadline: str, what: str = "", **words: Any) -> Row:
         """Call a function on a minion; with ``what`` in sight."""
+        if not what:
+            return remote.call(self.master, host, function, words, deadline=deadline)
         begin = time.monotonic()
-        tick = ticker(what) if what else lambda _: None
-        found = remote.call(self.master, host, function, words, deadline=deadline, tick=tick)
-        if what:
-            message(f"{what}: done in {time.monotonic() - begin:.1f} s")
+        with progress.waiting(what, host) as screen:
+            found = remote.call(
+                self.master, host, function, words, deadline=deadline, screen=screen
+            )
+        message(f"{what}: done in {lasted(time.monotonic() - begin)}")
         return found
 
     def aside(self, backup: backups.Backup, port: int) -> Row:

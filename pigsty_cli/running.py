@@ -12,7 +12,7 @@ from contextlib import suppress
 import click
 
 from pigsty import targets
-from pigsty.deadlines import DeadlineExceeded, wait_until
+from pigsty.deadlines import DeadlineExceeded
 from pigsty.returns import HostResult
 from pigsty_cli import (
     applying,
@@ -158,7 +158,7 @@ def _turn(master: saltapi.Master, plan: Plan, found: Presence) -> Presence:
         return not seen[-1].busy
 
     with suppress(DeadlineExceeded):
-        wait_until(free, "apply.turn", "no other states run")
+        progress.wait(free, "apply.turn", "no other states run")
     return seen[-1]
 
 

@@ -19,6 +19,8 @@ from pigsty_cli import exitcodes
 
 #: Configuration of the Salt master; the environment variable is Salt's own.
 CONFIG = Path(os.environ.get("SALT_MASTER_CONFIG", "/etc/salt/master"))
+#: The executor that reports progress, synced from `extmods/_executors`.
+EXECUTOR = "pigsty_progress"
 #: Salt's tag of the event that stands for Ctrl-C in its reader.
 _INTERRUPT = "salt/event/exit"
 

@@ -13,7 +13,16 @@ from pigsty.render import services
 from pigsty.targets import TargetError, nearest
 from pigsty.topology import PgCluster, Topology
 from pigsty.upgrading import Step, Upgrade, Version
-from pigsty_cli import access, applying, attempts, deployment, lock, operating, remote
+from pigsty_cli import (
+    access,
+    applying,
+    attempts,
+    deployment,
+    lock,
+    operating,
+    progress,
+    remote,
+)
 from pigsty_cli.commands.pgsql_operations import CA, COLUMNS, KEY, confirm
 from pigsty_cli.errors import Refused
 from pigsty_cli.inventories import PLACES, find
@@ -100,9 +109,10 @@ class _Upgrading:
         """Ask every member what it runs and what there is, and decide."""
         if not self._up:
             raise Refused(f"no minion of {self._cluster.name} answers: `pigsty node list`")
-        message(f"asking {', '.join(self._up)} which versions there are")
         job = self._master.publish(self._up, "pigsty_upgrade.look")
-        answers = self._master.collect(job, lambda _: DEADLINES["upgrade.look"])
+        with progress.waiting(f"asking {', '.join(self._up)} which versions there are") as screen:
+            screen.begin()
+            answers = self._master.collect(job, lambda _: DEADLINES["upgrade.look"])
         versions = {}
         for name, host in self._hosts.items():
             answer = answers.get(host)
@@ -122,10 +132,13 @@ class _Upgrading:
 
     def _packages(self, step: Step) -> dict[str, Any]:
         begin = time.monotonic()
-        message(f"{step.member}: packages")
         host = self._hosts[step.member]
-        remote.call(self._master, host, "pigsty_upgrade.install", deadline="node.dpkg")
+        with progress.waiting(f"{step.member}: packages", host) as screen:
+            remote.call(
+                self._master, host, "pigsty_upgrade.install", deadline="node.dpkg", screen=screen
+            )
         seconds = round(time.monotonic() - begin, 1)
+        message(f"{step.member}: packages are there ({seconds} s)")
         return {"member": step.member, "done": "packages", "seconds": seconds}
 
     def _operation(self, step: Step, rows: list[dict[str, Any]]) -> None:

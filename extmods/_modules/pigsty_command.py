@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from salt.exceptions import CommandExecutionError
@@ -82,7 +85,13 @@ def run(command: Sequence[str], deadline: str = "node.command", stdin: str = "")
         raise CommandExecutionError(f"{command[0]}: {failed}")
 
 
-def answer(command: Sequence[str], user: str, group: str, deadline: str) -> str:
+def answer(
+    command: Sequence[str],
+    user: str,
+    group: str,
+    deadline: str,
+    take: Callable[[str], bool] | None = None,
+) -> str:
     """Run a program as somebody else, who sees nothing of root's environment; return its output.
 
     Args:
@@ -90,10 +99,12 @@ def answer(command: Sequence[str], user: str, group: str, deadline: str) -> str:
         user: who runs it.
         group: its only group.
         deadline: a name in :data:`pigsty.deadlines.DEADLINES`.
+        take: is given each line of the output while the program runs; what it says True of isn't
+            kept, neither for the output nor for an error.
 
     Raises:
         CommandExecutionError: it failed (the text holds the end of its own words), or didn't end in
-            time.
+            time: then nothing of it is left.
 
     CLI Example:
 
@@ -103,26 +114,55 @@ def answer(command: Sequence[str], user: str, group: str, deadline: str) -> str:
     """
     what = " ".join([Path(command[0]).name, *command[1:2]])
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
             cwd="/",
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
             user=user,
             group=group,
             extra_groups=[],
-            timeout=DEADLINES[deadline],
+            # What it starts itself ends with it.
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise CommandExecutionError(f"{command[0]} is not installed") from None
-    except subprocess.TimeoutExpired:
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    timer = threading.Timer(DEADLINES[deadline], end)
+    wrong: list[str] = []
+    listener = threading.Thread(target=lambda: wrong.extend(process.stderr), daemon=True)  # type: ignore[arg-type]
+    with process:
+        timer.start()
+        listener.start()
+        try:
+            said = [line for line in process.stdout or () if take is None or not take(line)]
+            listener.join()
+            process.wait()
+        except BaseException:
+            _kill(process)
+            raise
+        finally:
+            timer.cancel()
+    if late.is_set() and process.returncode:
         raise CommandExecutionError(
             f"{what}: not within {DEADLINES[deadline]:g} s (deadline {deadline})"
-        ) from None
-    if done.returncode:
-        said = (done.stdout.strip() + "\n" + done.stderr.strip()).strip()[-_LONGEST:]
-        raise CommandExecutionError(f"{what}: {said or f'it ended with {done.returncode}'}")
-    return done.stdout
+        )
+    if process.returncode:
+        words = ("".join(said).strip() + "\n" + "".join(wrong).strip()).strip()[-_LONGEST:]
+        raise CommandExecutionError(f"{what}: {words or f'it ended with {process.returncode}'}")
+    return "".join(said)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a program and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,16 @@ from pigsty.errors import ClientError, PigstyError
 from pigsty.render import pgbackrest
 from pigsty.render.files import Directory, File
 from pigsty.sql import session
-from pigsty.wording import size
+from pigsty.stages import VERBOSE, Console
+from pigsty.wording import sized
 
 __virtualname__ = "pigsty_pgbackrest"
 
 #: Seconds that one try at a silent repository takes. pgBackRest says which host was silent after
 #: about nine times as long (19 s): that must come before the deadline of the look.
 PATIENCE = 2
+#: Commands that take hours, and tell meanwhile how far they are.
+_LONG = ("backup", "restore")
 #: What a check or a backup says when its WAL didn't come to the archive, whatever the reason.
 _UNARCHIVED = "was not archived before"
 
@@ -263,6 +266,8 @@ def flush() -> dict[str, Any]:
 def execute(arguments: Sequence[str], deadline: str, stanza: str = "", config: str = "") -> str:
     """Run pgBackRest on this cluster's stanza, as the superuser of the database; return its output.
 
+    Who waits is told how far a backup or a restore is.
+
     Args:
         arguments: command and options; no secret, as every user may read them.
         deadline: a name in :data:`pigsty.deadlines.DEADLINES`.
@@ -278,9 +283,27 @@ def execute(arguments: Sequence[str], deadline: str, stanza: str = "", config: s
     command = ["pgbackrest", f"--stanza={stanza or spec['backup']['stanza']}", *arguments]
     if config:
         command.append(f"--config={config}")
+    take = None
+    if arguments[0] in _LONG:
+        command.append(VERBOSE)
+        take = _listener()
     user = spec["params"]["pg_dbsu"]
-    said: str = __salt__["pigsty_command.answer"](command, user, pgbackrest.GROUP, deadline)
+    said: str = __salt__["pigsty_command.answer"](command, user, pgbackrest.GROUP, deadline, take)
     return said
+
+
+def _listener() -> Callable[[str], bool]:
+    """Return what reads pgBackRest's console and tells who waits."""
+    console = Console()
+
+    def take(line: str) -> bool:
+        before = console.stage
+        told = console.take(line)
+        if console.stage is not None and console.stage is not before:
+            __salt__["pigsty_work.tell"](**console.stage.to_dict())
+        return told
+
+    return take
 
 
 def _work(arguments: Sequence[str], deadline: str) -> None:
@@ -310,7 +333,7 @@ def _full(said: str) -> str:
     where = "the repository"
     if _local():
         path = _spec()["backup"]["options"]["path"]
-        where += f" ({path}, {size(shutil.disk_usage(path).free)} free)"
+        where += f" ({path}, {sized(shutil.disk_usage(path).free)} free)"
     return (
         f"a disk is full, most likely that of {where}: make room, or keep fewer backups "
         "(retention_full). What was begun is never listed, and the next backup takes it up or "

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from salt.exceptions import CommandExecutionError
 
-from pigsty import backups, dcs, room
+from pigsty import backups, dcs, room, stages
 from pigsty.clients import cluster_keys
 from pigsty.deadlines import DEADLINES, DeadlineExceeded, wait_until
 from pigsty.errors import ClientError
@@ -26,6 +26,9 @@ from pigsty.sql import session
 from pigsty.sql import window as measuring
 
 __virtualname__ = "pigsty_restore"
+
+#: So much of the end of a server's log tells what it does now.
+_TAIL = 4096
 
 
 def __virtual__() -> str:
@@ -94,6 +97,7 @@ def remove(drill: bool = False) -> dict[str, Any]:
     _stop(copy)
     existed = folder.exists()
     if existed:
+        __salt__["pigsty_work.tell"](f"deletes {folder}")
         shutil.rmtree(folder)
     return {"removed": str(folder) if existed else None}
 
@@ -206,10 +210,12 @@ def halt() -> dict[str, Any]:
     if __salt__["pigsty_systemd.show"](unit)[unit]["ActiveState"] == "active":
         if not __salt__["pigsty_patroni.status"]()["paused"]:
             raise CommandExecutionError("the cluster isn't paused: nothing was stopped")
+        __salt__["pigsty_work.tell"]("stops Patroni")
         __salt__["pigsty_systemd.act"]("stop", unit)
     _stop(restore.place(spec))
     if Path(params["pg_data"], "postmaster.pid").exists():
         limit = f"{DEADLINES['restore.stop']:.0f}"
+        __salt__["pigsty_work.tell"]("stops PostgreSQL, which writes its last checkpoint")
         _program("pg_ctl", "stop", "-D", params["pg_data"], "-m", "fast", "-w", "-t", limit)
     return {"stopped": True}
 
@@ -270,6 +276,7 @@ def serve(empty: bool = False) -> dict[str, Any]:
     spec = _spec()
     if empty:
         _stands_still()
+        __salt__["pigsty_work.tell"]("deletes its old data")
         _empty(Path(spec["params"]["pg_data"]))
     __salt__["pigsty_systemd.act"]("start", spec["platform"]["patroni_unit"])
     return {"started": True}
@@ -327,12 +334,22 @@ def _recover(copy: restore.Copy) -> dict[str, Any]:
         state = __salt__["pigsty_systemd.show"](copy.unit)[copy.unit]["ActiveState"]
         if state not in ("active", "activating"):
             raise CommandExecutionError(f"the restored server ended: {_last_words(log)}")
-        try:
-            with server.impersonated(), server.connect("postgres") as connection:
-                row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
-        except (psycopg.Error, ClientError):
-            return False
-        return row is not None and row[0] is False
+        row = None
+        # Before its files agree with each other it takes no connection.
+        with (
+            suppress(psycopg.Error, ClientError),
+            server.impersonated(),
+            server.connect("postgres") as connection,
+        ):
+            row = connection.execute(
+                "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()::text, "
+                "pg_last_xact_replay_timestamp()::text"
+            ).fetchone()
+        if row is not None and row[0] is False:
+            return True
+        stage = stages.replay(row[1] if row else None, row[2] if row else None, _tail(log))
+        __salt__["pigsty_work.tell"](**stage.to_dict())
+        return False
 
     try:
         wait_until(promoted, "restore.recovery", "recovery reaches its target")
@@ -359,6 +376,7 @@ def _recover(copy: restore.Copy) -> dict[str, Any]:
 
 def _stop(copy: restore.Copy) -> None:
     if __salt__["pigsty_systemd.show"](copy.unit)[copy.unit]["LoadState"] == "loaded":
+        __salt__["pigsty_work.tell"]("stops the restored server")
         __salt__["pigsty_command.run"](["systemctl", "stop", copy.unit], "restore.stop")
 
 
@@ -389,6 +407,16 @@ def _program(name: str, *arguments: str) -> str:
     user = params["pg_dbsu"]
     said: str = __salt__["pigsty_command.answer"](command, user, GROUP, "restore.stop")
     return said
+
+
+def _tail(log: Path) -> str:
+    """Return the end of a server's log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _last_words(log: Path) -> str:

@@ -33,6 +33,7 @@ TAGS: Mapping[str, str] = MappingProxyType(
         "apply.begin": "pigsty/apply/node/begin",
         "apply.step": "pigsty/apply/node/step",
         "apply.end": "pigsty/apply/node/end",
+        "work.step": "pigsty/work/node/step",
     }
 )
 
@@ -87,8 +88,9 @@ FIELDS: Mapping[str, Mapping[str, tuple[type, ...]]] = MappingProxyType(
 MANY_NAMES = 20
 #: Longest text of an event that is shown to a person.
 TEXT_LENGTH = 120
-#: A count of states beyond this is no count.
+#: A count of states beyond this is no count; an exbibyte is no size of data.
 _MANY = 1_000_000
+_MUCH = 2**60
 
 
 def tag(kind: str, **parts: str) -> str:
@@ -159,6 +161,48 @@ class ApplyStep:
             counts[key] = count
         jid, state = str(data.get("jid", "")), printable(data.get("state", ""))
         return cls(id=sender, jid=jid, state=state, **counts)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStep:
+    """How far a minion is with one long function: a backup, a restore, a recovery.
+
+    Attributes:
+        id: the minion, as the master authenticated it.
+        jid: the Salt job it belongs to.
+        phase: what it does now.
+        done: bytes that are done.
+        total: bytes that there are, 0 where nobody knows.
+        detail: what else helps a person who waits.
+    """
+
+    id: str
+    jid: str
+    phase: str
+    done: int
+    total: int
+    detail: str
+
+    @classmethod
+    def from_event(cls, text: str, event: Any) -> WorkStep | None:
+        """Read an event of the master's bus; None when it is no step, or not a well-formed one.
+
+        Args:
+            text: the event's tag.
+            event: its data, ``{"id": …, "data": {…}}`` as the master wraps what a minion sends.
+        """
+        if text != TAGS["work.step"] or not isinstance(event, Mapping):
+            return None
+        data, sender = event.get("data"), event.get("id")
+        if not isinstance(data, Mapping) or not isinstance(sender, str):
+            return None
+        done, total = data.get("done"), data.get("total")
+        if type(done) is not int or type(total) is not int:
+            return None
+        if not (0 <= done < _MUCH and 0 <= total < _MUCH):
+            return None
+        words = {key: printable(data.get(key, "")) for key in ("jid", "phase", "detail")}
+        return cls(id=sender, done=done, total=total, **words)
 
 
 @dataclass(frozen=True, slots=True)

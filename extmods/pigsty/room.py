@@ -5,7 +5,7 @@ Pure: the machine measures, the command refuses before anything is touched.
 
 from __future__ import annotations
 
-from pigsty.wording import size
+from pigsty.wording import sized
 
 #: What a copy beside a live cluster takes, as a multiple of the backup: its WAL comes on top.
 COPY = 1.2
@@ -24,7 +24,7 @@ def copy(where: str, backup: int, free: int) -> str:
     needed = int(backup * COPY)
     if free >= needed:
         return ""
-    return f"{where} has {size(free)} free, the copy needs {size(needed)}"
+    return f"{where} has {sized(free)} free, the copy needs {sized(needed)}"
 
 
 def place(where: str, backup: int, free: int, own: int) -> str:
@@ -42,8 +42,8 @@ def place(where: str, backup: int, free: int, own: int) -> str:
     if free + own >= backup:
         return ""
     return (
-        f"{where} has {size(own)} of data that go and {size(free)} free, the backup needs "
-        f"{size(backup)}"
+        f"{where} has {sized(own)} of data that go and {sized(free)} free, the backup needs "
+        f"{sized(backup)}"
     )
 
 

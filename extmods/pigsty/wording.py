@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_STEP = 1024
+#: Up to so many seconds each of them is told.
+_PATIENT = 120
 
 
 def counted(number: int, noun: str) -> str:
@@ -15,10 +18,27 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def size(count: float) -> str:
-    """Return a number of bytes as a person reads it: ``1.2 GiB``."""
-    for unit in _BYTES[:-1]:
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} {_BYTES[-1]}"
+def sized(size: int) -> str:
+    """Return a number of bytes as a person reads it: "1.2 GiB".
+
+    Args:
+        size: bytes.
+    """
+    number = float(size)
+    for unit in _UNITS[:-1]:
+        if number < _STEP:
+            return f"{number:.1f} {unit}" if unit != "B" else f"{size} B"
+        number /= _STEP
+    return f"{number:.1f} {_UNITS[-1]}"
+
+
+def lasted(seconds: float) -> str:
+    """Return a time that passes as a person reads it: "90 s", "12 min", "3 h 05 min".
+
+    Args:
+        seconds: how long, in seconds.
+    """
+    if seconds < _PATIENT:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

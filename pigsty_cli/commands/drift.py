@@ -76,9 +76,10 @@ def _look(record: Journal, hosts: Sequence[str]) -> None:
         CliError: it took too long.
     """
     from pigsty import drift
-    from pigsty.deadlines import DeadlineExceeded, wait_until
+    from pigsty.deadlines import DeadlineExceeded
     from pigsty.events import Hint
     from pigsty.journal import now
+    from pigsty_cli import progress
 
     begin = now()
     for host in hosts:
@@ -89,7 +90,7 @@ def _look(record: Journal, hosts: Sequence[str]) -> None:
         return not any(one.kind == drift.KIND and one.subject in hosts for one in record.open())
 
     try:
-        wait_until(looked, "drift.looked", "the hosts are looked at")
+        progress.wait(looked, "drift.looked", "the hosts are looked at")
     except DeadlineExceeded as error:
         raise CliError(f"{error}; is the Salt master running? `pigsty events` tells more") from None
     for entry in record.entries(begin, subjects=hosts):

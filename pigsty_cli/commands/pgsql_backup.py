@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,23 +51,26 @@ def backup(cluster: str, kind: str, inventory: str | None, output: str) -> None:
       pigsty pgsql backup pg-meta
       pigsty pgsql backup pg-meta --type full
     """
-    from pigsty_cli import remote
+    from pigsty.wording import lasted
+    from pigsty_cli import progress, remote
     from pigsty_cli.saltapi import Master
 
     cluster_ = declared(cluster, inventory)
     host = leader(cluster_)
     what = f"{kind} backup of {cluster} on {host}"
+    begin = time.monotonic()
     with Master() as master:
         remote.refresh(master, host)
-        found = remote.call(
-            master,
-            host,
-            "pigsty_pgbackrest.backup",
-            {"kind": kind},
-            deadline="backup.run",
-            tick=ticker(what),
-        )
-    message(f"{what}: done")
+        with progress.waiting(what, host) as screen:
+            found = remote.call(
+                master,
+                host,
+                "pigsty_pgbackrest.backup",
+                {"kind": kind},
+                deadline="backup.run",
+                screen=screen,
+            )
+    message(f"{what}: done in {lasted(time.monotonic() - begin)}")
     emit([_row(found)] if output == "table" else found, output, columns=COLUMNS)
 
 
@@ -122,18 +124,6 @@ def backups_(cluster: str, inventory: str | None, output: str) -> None:
         )
     else:
         message(f"{cluster} has no backup on {host}: {repository.message}")
-
-
-def ticker(what: str) -> Callable[[float], None]:
-    """Return what shows, on a terminal, how long something has been going on."""
-    if not sys.stderr.isatty():
-        message(f"{what} …")
-        return lambda _: None
-
-    def show(seconds: float) -> None:
-        click.echo(f"\r{what}: {seconds:.0f} s ", err=True, nl=False)
-
-    return show
 
 
 def declared(name: str, inventory: str | None) -> PgCluster:

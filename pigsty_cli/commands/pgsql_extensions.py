@@ -125,20 +125,23 @@ def _show(cluster: PgCluster, names: tuple[str, ...], output: str, *, everything
 
 
 def _update(cluster: PgCluster, names: tuple[str, ...], output: str, *, test: bool) -> int:
-    from pigsty_cli import remote
+    from pigsty_cli import progress, remote
     from pigsty_cli.commands.pgsql_backup import leader
     from pigsty_cli.saltapi import Master
 
     host = leader(cluster)
     with Master() as master:
         remote.refresh(master, host)
-        found = remote.call(
-            master,
-            host,
-            "pigsty_extensions.update",
-            {"names": list(names), "test": test},
-            deadline="sql.statement",
-        )
+        what = "look at" if test else "update"
+        with progress.waiting(f"{what} the extensions of {cluster.name}", host) as screen:
+            found = remote.call(
+                master,
+                host,
+                "pigsty_extensions.update",
+                {"names": list(names), "test": test},
+                deadline="sql.statement",
+                screen=screen,
+            )
     if not found["leader"]:
         raise CliError(f"{host} leads {cluster.name} no longer: run it again")
     changes, failures = found["changes"], found["failures"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -153,7 +154,11 @@ def test_back_in_time_exactly_the_rows_of_then(
     backups = len(_backups(admin, "pg-meta")["backups"])
     timeline = pg_meta.leader()["timeline"]
     started = time.monotonic()
-    _pigsty(admin, "pitr", "pg-meta", "--to", past, "--yes")
+    _, told = _pigsty(admin, "pitr", "pg-meta", "--to", past, "--yes")
+    # Without a terminal each phase that lasts has its line; of a small cluster not all of them do.
+    for step in ("restore backup", "replay WAL to time", "full backup of pg-meta"):
+        assert re.search(rf"(?m)^{step}.*: [a-z].+ \(\d+ s\)$", told), told
+    assert re.search(r"copies files, \d+ % of \d+\.\d [KMGT]iB", told), told
     report("restore of pg-meta to a point in time, in place", time.monotonic() - started, "s")
     eventually("the service is back", lambda: _rows(rows) == then, "services settle")
     assert pg_meta.leader()["timeline"] > timeline

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pigsty import topology
-from pigsty.events import ApplyStep
+from pigsty.deadlines import wait_until
+from pigsty.events import ApplyStep, WorkStep
 from pigsty.returns import HostResult
 from pigsty_cli import applying, jobs, saltapi
 from pigsty_cli.applying import Plan
@@ -120,6 +121,21 @@ def test_a_job_of_the_past_is_remembered(master: Master) -> None:
     assert (result.status, result.seconds) == ("changed", 0.0)
     with pytest.raises(SaltError, match="knows no job"):
         master.job("20200101000000000000")
+
+
+def test_one_long_function_tells_how_far_it_is(master: Master) -> None:
+    words = {"phase": "copies files", "done": 43, "total": 100, "detail": "of pg-test"}
+    job = master.publish([MEMBER], "pigsty_work.tell", [], words, saltapi.EXECUTOR)
+    seen: list[WorkStep] = []
+
+    def told() -> bool:
+        event = master.next_event(1.0)
+        step = event and WorkStep.from_event(event.tag, event.data)
+        seen.extend([step] if step else [])
+        return bool(seen)
+
+    wait_until(told, "backup.info", "the minion's step comes by")
+    assert seen == [WorkStep(MEMBER, job.jid, "copies files", 43, 100, "of pg-test")]
 
 
 def test_the_master_tells_when_it_was_started(master: Master) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pigsty.clients.patroni import Cluster, Member
+from pigsty.events import WorkStep
 from pigsty_cli import deployment, exitcodes, remote, saltapi
 from pigsty_cli.main import run
 
@@ -81,6 +82,28 @@ def test_a_backup_is_made_on_the_live_leader(calls: list[Any], capsys: Any) -> N
     assert ask("backup", "pg-test", "--type", "diff") == exitcodes.OK
     assert calls == [("10.10.10.12", "pigsty_pgbackrest.backup", {"kind": "diff"})]
     assert "20260301-120000F" in capsys.readouterr().out
+
+
+def test_one_sees_how_far_a_backup_is(
+    calls: list[Any], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = remote.call
+
+    def call(bus: Any, host: str, *words: Any, screen: Any, **more: Any) -> Any:
+        screen.begin()
+        screen.step(WorkStep(host, "1", "copies files", 43, 100, ""))
+        screen.step(WorkStep("10.10.10.99", "1", "somebody else's", 0, 0, ""))
+        screen.tick()
+        return made(bus, host, *words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(remote, "call", call)
+    assert ask("backup", "pg-test") == exitcodes.OK
+    what = "incr backup of pg-test on 10.10.10.12"
+    assert capsys.readouterr().err.splitlines() == [
+        f"{what} …",
+        f"{what}: copies files, 43 % of 100 B (0 s)",
+        f"{what}: done in 0 s",
+    ]
 
 
 def test_backups_and_their_window(calls: list[Any], capsys: Any) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pigsty import events
-from pigsty.events import ApplyStep
+from pigsty.events import ApplyStep, WorkStep
 
 ROOT = Path(__file__).resolve().parents[3]
 STEP = {"jid": "2026", "done": 3, "total": 9, "changed": 1, "failed": 0, "state": "pkg: tools"}
@@ -86,3 +88,42 @@ def test_the_executor_sends_the_tags_of_the_table() -> None:
     }  # fmt: skip
     for phase in ("begin", "step", "end"):
         assert f"{values['TAG']}/{phase}" == events.tag(f"apply.{phase}")
+    assert f"{values['WORK']}/step" == events.tag("work.step")
+
+
+WORK = {"jid": "7", "phase": "copies files", "done": 3, "total": 9, "detail": "x"}
+
+
+def work(**changed: Any) -> dict[str, Any]:
+    return {"id": "10.10.10.11", "data": {**WORK, **changed}}
+
+
+def test_a_step_of_one_function_is_read() -> None:
+    step = WorkStep.from_event(events.tag("work.step"), work())
+    assert step == WorkStep("10.10.10.11", "7", "copies files", 3, 9, "x")
+    assert WorkStep.from_event(events.tag("apply.step"), work()) is None
+    assert ApplyStep.from_event(events.tag("work.step"), event()) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, {}, {"id": 7, "data": WORK}, {"id": "h", "data": 1}, work(done=True), work(total=-1),
+     work(total=2**70), work(done=1.5)],
+)  # fmt: skip
+def test_a_forged_step_of_a_function_is_ignored(data: Any) -> None:
+    assert WorkStep.from_event(events.tag("work.step"), data) is None
+
+
+def test_words_of_a_function_can_not_drive_the_terminal() -> None:
+    step = WorkStep.from_event(events.tag("work.step"), work(phase="\x1b[2J" * 99, detail=[1]))
+    assert step is not None
+    assert step.phase.isprintable() and step.detail == "[1]"
+
+
+def test_progress_is_no_hint_and_wakes_no_reactor() -> None:
+    """It may be forged, and comes once a second: it reaches a display and nothing else."""
+    for kind in ("apply.step", "work.step"):
+        assert events.read(events.tag(kind), work())[0].kind == events.UNKNOWN
+    (config,) = (ROOT / "salt/master.d").glob("*.conf")
+    tags = [tag for entry in yaml.safe_load(config.read_text("utf-8"))["reactor"] for tag in entry]
+    assert not [tag for tag in tags if fnmatch(events.tag("work.step"), tag)]

@@ -15,7 +15,7 @@ import salt.state
 import salt.utils.event
 
 from pigsty import events
-from pigsty.events import ApplyStep
+from pigsty.events import ApplyStep, WorkStep
 
 FILE = Path(__file__).resolve().parents[3] / "extmods/_executors/pigsty_progress.py"
 JOB = {"fun": "state.apply", "jid": "2026"}
@@ -49,6 +49,7 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "INTERVAL", 0.01)
+    monkeypatch.setattr(module, "__salt__", {}, raising=False)
     monkeypatch.setattr(Bus, "sent", [])
     monkeypatch.setattr(Bus, "broken", False)
     monkeypatch.setattr(salt.utils.event, "MinionEvent", Bus)
@@ -162,6 +163,94 @@ def test_a_dead_bus_does_not_harm_the_run(
     monkeypatch.setattr(executor, "log", log)
     assert executor.execute({}, JOB, states(RESULTS), (), {}) == {"done": 3}
     log.warning.assert_called_once()
+
+
+WORK = {"fun": "pigsty_pgbackrest.backup", "jid": "7"}
+
+
+@pytest.fixture
+def work(executor: ModuleType, minion: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module through which functions tell, known to the executor as Salt would have it."""
+    module: ModuleType = minion.load("_modules", "pigsty_work")
+    functions = {"pigsty_work.listen": module.listen, "pigsty_work.tell": module.tell}
+    monkeypatch.setattr(executor, "__salt__", functions, raising=False)
+    monkeypatch.setattr(executor, "WORK_INTERVAL", 0.01)
+    return module
+
+
+def test_what_a_function_tells_of_itself_is_sent(executor: ModuleType, work: ModuleType) -> None:
+    def backup() -> str:
+        work.tell("waits for a checkpoint")
+        for _ in range(500):
+            if Bus.sent:
+                break
+            threading.Event().wait(0.01)
+        for done in range(100):
+            work.tell("copies files", done, 100, "of pg-test")
+        return "made"
+
+    assert executor.execute({}, WORK, backup, (), {}) == "made"
+    steps = [WorkStep.from_event(tag, {"id": "h", "data": data}) for tag, data in Bus.sent]
+    assert steps[0] == WorkStep("h", "7", "waits for a checkpoint", 0, 0, "")
+    assert steps[-1] == WorkStep("h", "7", "copies files", 99, 100, "of pg-test")
+    assert len(steps) < 20, "what comes too fast is left out"
+
+
+def test_a_function_that_tells_nothing_costs_nothing(
+    executor: ModuleType, work: ModuleType
+) -> None:
+    before = threading.active_count()
+    seen = []
+    executor.execute({}, WORK, lambda: seen.append(threading.active_count()), (), {})
+    assert (seen, Bus.sent) == ([before], [])
+
+
+def test_a_state_that_takes_long_tells_how_far_it_is(
+    executor: ModuleType, work: ModuleType
+) -> None:
+    def tell_until_sent() -> None:
+        work.tell("copies files", 43, 100)
+        for _ in range(500):
+            if any(data["state"] == "pkg: s0: copies files, 43 %" for _, data in Bus.sent):
+                return
+            threading.Event().wait(0.01)
+        pytest.fail("it was never told")
+
+    assert executor.execute({}, JOB, states(RESULTS[:1], tell_until_sent), (), {}) == {"done": 1}
+    assert Bus.sent[-1][1]["state"] == ""
+
+
+def test_nobody_listens_after_the_job_nor_in_another_thread(
+    executor: ModuleType, work: ModuleType
+) -> None:
+    def fails() -> None:
+        other = threading.Thread(target=work.tell, args=("another job",))
+        other.start()
+        other.join()
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        executor.execute({}, WORK, fails, (), {})
+    work.tell("after it")
+    assert Bus.sent == []
+
+
+def test_a_dead_bus_or_a_broken_listener_does_not_harm_the_work(
+    executor: ModuleType, work: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bus, "broken", True)
+    monkeypatch.setattr(executor, "log", Mock())
+    assert executor.execute({}, WORK, lambda: work.tell("x") or 5, (), {}) == 5
+    work.listen(Mock(side_effect=OSError))
+    work.tell("x")
+    work.listen(None)
+
+
+def test_a_minion_without_the_module_still_works(
+    executor: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "__salt__", {}, raising=False)
+    assert executor.execute({}, WORK, lambda: 5, (), {}) == 5
 
 
 def test_other_functions_are_simply_called(executor: ModuleType) -> None:

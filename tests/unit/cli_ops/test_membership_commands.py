@@ -129,7 +129,7 @@ def test_the_last_old_member_stays_until_every_patroni_knows_another(
     assert "all that stay are new" in capsys.readouterr().err
     assert time.monotonic() - begin < 5, "a look waits for nobody"
     waits: list[str] = []
-    monkeypatch.setattr(membership, "wait_until", lambda _c, name, _what: waits.append(name))
+    monkeypatch.setattr(membership.progress, "wait", lambda _c, name, _what: waits.append(name))
     assert run(["etcd", "rm", "etcd-1", "--yes"]) == exitcodes.OK
     assert waits == ["etcd.known"]
     assert world.asked.index("pigsty_etcd.age") < world.asked.index("pigsty_etcd.expel")

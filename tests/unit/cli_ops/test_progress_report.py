@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pigsty.events import ApplyStep
+from pigsty.events import ApplyStep, WorkStep
 from pigsty.returns import Change, Failure, HostResult
 from pigsty_cli import exitcodes, progress, report
 
@@ -56,6 +56,70 @@ def test_plain_lines_tell_each_end_and_now_and_then_who_runs() -> None:
         "10.0.0.1 pg-a-1  changed: 40 ok, 2 changed in 3.2 s",
         "10.0.0.2 pg-a-2  waiting for the minion (72 s)",
     ]
+
+
+WHAT = "full backup of pg-a on 10.0.0.1"
+
+
+def work(phase: str, done: int = 0, total: int = 0, detail: str = "") -> WorkStep:
+    return WorkStep(A, "1", phase, done, total, detail)
+
+
+def test_one_thing_that_is_waited_for_in_plain_lines() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with progress.Lines({A: WHAT}, stream, clock, alone=True) as lines:
+        lines.begin()
+        clock.now = 11.0
+        lines.tick()
+        lines.step(work("waits for a checkpoint"))
+        for clock.now, done in ((12.0, 0), (15.0, 4), (23.0, 5), (30.0, 6), (34.0, 7)):
+            lines.step(work("copies files", done * 2**37, 10 * 2**37))
+            lines.tick()
+        for clock.now in (60.0, 93.0, 96.0, 800.0):
+            lines.tick()
+    assert stream.getvalue().splitlines() == [
+        f"{WHAT} …",
+        f"{WHAT} (11 s)",
+        f"{WHAT}: waits for a checkpoint (11 s)",
+        f"{WHAT}: copies files, 0 % of 1.2 TiB (12 s)",
+        f"{WHAT}: copies files, 50 % of 1.2 TiB (23 s)",
+        f"{WHAT}: copies files, 70 % of 1.2 TiB (34 s)",
+        f"{WHAT}: copies files, 70 % of 1.2 TiB (96 s)",
+        f"{WHAT}: copies files, 70 % of 1.2 TiB (13 min)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "text"),
+    [
+        (work("stops Patroni"), "stops Patroni"),
+        (work("copies files", 43, 100), "copies files, 43 % of 100 B"),
+        (work("copies files", 200, 100), "copies files, 100 % of 100 B"),
+        (work("replays WAL", detail="at 0/5000028"), "replays WAL, at 0/5000028"),
+    ],
+)
+def test_how_far_a_function_is_in_words(seen: WorkStep, text: str) -> None:
+    assert progress.running(seen) == text
+
+
+def test_one_thing_on_a_terminal_is_one_line() -> None:
+    from rich.console import Console
+
+    clock = Clock()
+    live = progress.Live({A: WHAT}, clock, alone=True)
+    live.step(work("copies files", 43, 100))
+    clock.now = 725.0
+    console = Console(width=140, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(live._table())
+    assert captured.get().strip() == f"{WHAT}: copies files, 43 % of 100 B (12 min)"
+
+
+def test_a_wait_is_shown_only_when_it_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert progress.wait(lambda: True, "patroni.rest", "Patroni answers") == 0.0
+    looks = [True, False, False]
+    assert progress.wait(lambda: looks.pop() is True, "patroni.rest", "Patroni answers") > 0
+    assert capsys.readouterr().err == "", "a short one needs no line"
 
 
 def test_a_stranger_is_not_drawn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pigsty import events
 from pigsty.deadlines import DEADLINES
 from pigsty_cli import remote
 from pigsty_cli.errors import CliError, Refused
@@ -19,9 +20,11 @@ class Bus:
         self.answer, self.after, self.alive = answer, after, alive
         self.events, self.running = events, running
         self.now, self.jobs, self.waiting = 0.0, [], []
+        self.executors, self.steps = [], []
 
-    def publish(self, hosts, function, arguments, keywords=None):
+    def publish(self, hosts, function, arguments, keywords=None, executor=""):
         self.jobs.append((function, keywords))
+        self.executors.append(executor)
         jid = str(len(self.jobs))
         if function == "saltutil.find_job" and self.alive:
             data = {"id": HOST, "return": {"jid": "1"} if self.running else {}}
@@ -31,6 +34,8 @@ class Bus:
     def next_event(self, seconds):
         if self.waiting:
             return self.waiting.pop()
+        if self.steps and self.steps[0][0] <= self.now:
+            return Event(events.tag("work.step"), self.steps.pop(0)[1])
         before, self.now = self.now, self.now + seconds
         if self.events and self.answer is not None and before <= self.after < self.now:
             return Event(f"salt/job/1/ret/{HOST}", {"id": HOST, "return": self.answer})
@@ -40,17 +45,79 @@ class Bus:
         done = self.answer is not None and self.now > self.after
         return {HOST: self.answer} if jid == "1" and done else {}
 
+    def executors_of_a_call(self):
+        self.call()
+        return self.executors
+
     def call(self, **options):
         return remote.call(
             self, HOST, FUNCTION, deadline="backup.run", clock=lambda: self.now, **options
         )
 
 
-def test_the_return_and_the_seconds():
-    bus, seen = Bus({"a": 1}, after=3), []
-    assert bus.call(keywords={"k": 2}, tick=seen.append) == {"a": 1}
+class Screen:
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.said = []
+
+    def begin(self):
+        self.said.append("begin")
+
+    def step(self, step):
+        self.said.append((step.phase, step.done, step.total))
+
+    def tick(self):
+        self.said.append("tick")
+
+
+def told(jid="1", host=HOST, done=5, **more):
+    data = {"jid": jid, "phase": "copies files", "done": done, "total": 10, "detail": "", **more}
+    return {"id": host, "data": data}
+
+
+def test_the_return_and_that_time_passes():
+    bus, screen = Bus({"a": 1}, after=3), Screen()
+    assert bus.call(keywords={"k": 2}, screen=screen) == {"a": 1}
     assert bus.jobs == [(FUNCTION, {"k": 2})]
-    assert seen == [1.0, 2.0, 3.0]
+    assert screen.said == ["begin", "tick", "tick", "tick"]
+
+
+def test_who_watches_is_told_how_far_the_minion_is():
+    bus, screen = Bus({"a": 1}, after=3), Screen()
+    bus.steps = [(1, told()), (2, told(done=9))]
+    assert bus.call(screen=screen) == {"a": 1}
+    assert [said for said in screen.said if said not in ("begin", "tick")] == [
+        ("copies files", 5, 10),
+        ("copies files", 9, 10),
+    ]
+    # Only who watches costs the minion an event.
+    assert bus.executors[0] == "pigsty_progress"
+    assert Bus({"a": 1}).executors_of_a_call() == [""]
+
+
+@pytest.mark.parametrize(
+    "forged", [told(jid="2"), told(host="10.9.9.9"), told(done=-1), told(total="10"), {}, None]
+)
+def test_another_jobs_or_a_forged_step_is_not_shown(forged):
+    bus, screen = Bus({"a": 1}, after=3), Screen()
+    bus.steps = [(1, forged)]
+    assert bus.call(screen=screen) == {"a": 1}
+    assert set(screen.said) == {"begin", "tick"}
+
+
+def test_a_step_is_a_sign_of_life():
+    silence = DEADLINES["apply.silence"]
+    bus = Bus({"a": 1}, after=3 * silence, alive=False)
+    bus.steps = [(at, told()) for at in range(0, int(3 * silence), int(silence / 2))]
+    assert bus.call(screen=Screen()) == {"a": 1}
+
+
+def test_another_minions_step_is_none():
+    bus = Bus(alive=False)
+    bus.steps = [(at, told(host="10.9.9.9")) for at in range(0, 300, 10)]
+    with pytest.raises(CliError, match="not been heard of"):
+        bus.call(screen=Screen())
 
 
 def test_a_lost_event_costs_one_look():

@@ -415,14 +415,6 @@ def test_without_etcd_nobody_knows_who_lives(
     assert "no member of etcd can be asked" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (2048, "2.0 KiB"), (3 * 2**30, "3.0 GiB"), (2**52, "4096.0 TiB")],
-)
-def test_bytes_as_a_person_reads_them(count: float, text: str) -> None:
-    assert removing.size(count) == text
-
-
 @dataclass
 class Consul:
     """Consul's keys in memory, in the place of its client; who asks with which rights."""

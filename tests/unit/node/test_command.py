@@ -5,6 +5,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import time
+from pathlib import Path
 
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -77,3 +79,57 @@ def test_what_somebody_elses_program_says_when_it_fails(command, monkeypatch):
     monkeypatch.setattr(command, "DEADLINES", {"node.command": 0.05})
     with pytest.raises(CommandExecutionError, match=r"deadline node\.command"):
         command.answer(["sleep", "5"], *me(), "node.command")
+
+
+def test_a_program_is_heard_while_it_runs(command, tmp_path):
+    """It goes on only when its first line was taken: its words don't wait for its end."""
+    seen = []
+
+    def take(line):
+        seen.append(line)
+        (tmp_path / "go").touch()
+        return line.startswith("told")
+
+    script = (
+        f"echo told 1; until test -e {tmp_path}/go; do sleep 0.01; done; echo kept; echo told 2"
+    )
+    assert command.answer(["sh", "-c", script], *me(), "node.command", take) == "kept\n"
+    assert seen == ["told 1\n", "kept\n", "told 2\n"]
+
+
+def test_what_was_taken_is_no_words_of_a_failure(command):
+    script = "echo told; echo why; echo also >&2; exit 1"
+    with pytest.raises(CommandExecutionError) as failed:
+        command.answer(["sh", "-c", script], *me(), "node.command", lambda line: "told" in line)
+    assert str(failed.value) == "sh -c: why\nalso"
+
+
+def test_more_words_than_a_pipe_holds(command):
+    said = command.answer(["sh", "-c", "seq 50000 >&2; seq 50000"], *me(), "node.command")
+    assert said.endswith("50000\n")
+
+
+@pytest.mark.parametrize("heard", [None, lambda line: True])
+def test_nothing_is_left_of_a_program_that_is_too_late(command, monkeypatch, tmp_path, heard):
+    monkeypatch.setattr(command, "DEADLINES", {"node.command": 0.3})
+    script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
+    begin = time.monotonic()
+    with pytest.raises(CommandExecutionError, match="deadline"):
+        command.answer(["sh", "-c", script], *me(), "node.command", heard)
+    assert time.monotonic() - begin < 30
+    child = int((tmp_path / "pid").read_text())
+    stat = Path(f"/proc/{child}/stat")
+    eventually = time.monotonic() + 10
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < eventually, "its child goes on"
+        time.sleep(0.01)
+
+
+def test_a_listener_that_fails_leaves_no_program_behind(command, tmp_path):
+    def broken(_line):
+        raise ValueError("boom")
+
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match="boom"):
+        command.answer(["sh", "-c", "echo a; sleep 60"], *me(), "node.command", broken)
+    assert time.monotonic() - begin < 30

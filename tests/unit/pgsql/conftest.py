@@ -89,6 +89,7 @@ class Member:
         self.stale = set()
         self.loaded = []
         self.live = None
+        self.told = []
         self.salt = {
             "pigsty_file.changes": self._changes,
             "pigsty_file.converge": self._converge,
@@ -100,6 +101,7 @@ class Member:
             "pigsty_loaded.stale": lambda key, pid, paths: key in self.stale,
             "pigsty_loaded.mark": self._mark,
             "pigsty_patroni.live_role": lambda: self.live,
+            "pigsty_work.tell": lambda phase, *_, **__: self.told.append(phase),
         }
 
     def load(self, kind, name):

@@ -79,6 +79,34 @@ def test_the_leader_makes_the_stanza_and_the_first_backup_once(setup):
     assert repository.calls == []
 
 
+@pytest.mark.parametrize("command", ["backup", "restore", "check", "info"])
+def test_who_waits_for_a_backup_or_a_restore_is_told_how_far_it_is(member, command):
+    ran, stages = [], []
+    lines = [
+        "2026-03-01 12:00:00.123 P01 DETAIL: backup file /d/a (8KB, 25.00%)\n",
+        "2026-03-01 12:00:00.124 P01 DETAIL: reference pg_data/x to F\n",
+        "2026-03-01 12:00:00.125 P00   WARN: a page is odd\n",
+        "2026-03-01 12:00:00.126 P01 DETAIL: backup file /d/b (24KB, 100.00%)\n",
+    ]
+
+    def answer(words, user, group, deadline, take):
+        ran.append((words, user))
+        return "".join(line for line in lines if take is None or not take(line))
+
+    member.salt |= {
+        "pigsty_command.answer": answer,
+        "pigsty_work.tell": lambda **stage: stages.append((stage["done"], stage["total"])),
+    }
+    module = member.load("_modules", "pigsty_pgbackrest")
+    said = module.execute([command, "--type=full"], "backup.run")
+    ((words, user),) = ran
+    assert (words[:3], user) == (["pgbackrest", "--stanza=pg-test", command], "postgres")
+    tells = command in ("backup", "restore")
+    assert ("--log-level-console=detail" in words) is tells
+    assert stages == ([(8192, 32768), (32768, 32768)] if tells else [])
+    assert said == (lines[2] if tells else "".join(lines))
+
+
 def test_a_test_run_says_the_same_and_does_nothing(setup, member):
     managed, repository = setup("primary")
     member.opts["test"] = True

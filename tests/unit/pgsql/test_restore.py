@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -183,6 +186,7 @@ def test_only_a_paused_cluster_is_stopped(machine):
     machine.member.paused = True
     machine.halt()
     assert machine.member.acts == [("stop", "patroni.service")]
+    assert machine.member.told == ["stops Patroni"]
 
 
 def test_a_replica_starts_without_its_data_and_tablespaces(machine, tmp_path):
@@ -195,6 +199,67 @@ def test_a_replica_starts_without_its_data_and_tablespaces(machine, tmp_path):
     assert not machine.data.exists()
     assert [entry.name for entry in space.iterdir()] == ["other"]
     assert machine.member.acts == [("start", "patroni.service")]
+
+
+class Server:
+    """The restored server: it takes no connection, then answers what stands in `rows`."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    @contextmanager
+    def impersonated(self):
+        yield
+
+    @contextmanager
+    def connect(self, _database):
+        if self.rows[:1] == [None]:
+            self.rows.pop(0)
+            raise psycopg.OperationalError("the database system is starting up")
+        yield self
+
+    def execute(self, query):
+        if "pg_control_checkpoint" in query:
+            found = (2, "0/6")
+        elif "pg_last_committed" in query:
+            found = ("11:59",)
+        else:
+            found = self.rows.pop(0)
+        return SimpleNamespace(fetchone=lambda: found)
+
+
+def test_a_recovery_tells_how_far_it_has_come_until_it_is_promoted(machine, monkeypatch):
+    stages = []
+    rows = [None, (True, "0/4", None), (True, "0/5", "11:58"), (True, "0/6", "11:59")]
+    log = Path(machine.restore.place(machine._spec()).log)
+    words = iter(["starting\n", "", "", "recovery stopping before commit of transaction 7\n"])
+
+    def tell(phase, done=0, total=0, detail=""):
+        stages.append((phase, detail))
+
+    def show(unit):
+        with log.open("a") as file:
+            file.write(next(words, ""))
+        return {unit: {"LoadState": "loaded", "ActiveState": "active"}}
+
+    server = Server([*rows, (False, None, None)])
+    monkeypatch.setattr(machine, "_server", lambda _copy: server)
+    monkeypatch.setattr(machine, "_program", lambda *_: "")
+    monkeypatch.setattr("pigsty.deadlines.POLL_SECONDS", 0)
+    log.parent.mkdir(exist_ok=True)
+    machine.member.salt |= {
+        "pigsty_work.tell": tell,
+        "pigsty_systemd.show": show,
+        "pigsty_command.run": lambda *_: None,
+    }
+    found = machine._recover(machine.restore.place(machine._spec()))
+    assert (found["timeline"], found["last_commit"]) == (2, "11:59")
+    assert stages == [
+        ("replays WAL until the data files agree", ""),
+        ("replays WAL", "at 0/4"),
+        ("replays WAL", "at 0/5, 11:58"),
+        ("is promoted", "at 0/6"),
+    ]
 
 
 def test_the_leader_starts_with_its_data(machine):
