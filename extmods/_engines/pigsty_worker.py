@@ -19,8 +19,10 @@ import salt.client
 import salt.exceptions
 import salt.utils.event
 
-from pigsty import alive, applied, drift, events, kept, returns, service, turns
+from pigsty import alive, applied, archive, drift, events, kept, returns, service, turns
+from pigsty.archiving import Archiver
 from pigsty.clients import keys, minions, prometheus
+from pigsty.clients.archive import Archive
 from pigsty.clients.stores import Access
 from pigsty.clients.textfile import LogCount, Publisher
 from pigsty.deadlines import DEADLINES
@@ -28,8 +30,11 @@ from pigsty.errors import ClientError
 from pigsty.journal import Journal
 from pigsty.kept import Kept
 from pigsty.occupied import Occupied
+from pigsty.pillar.site import Site
 from pigsty.platform import of_grains
 from pigsty.reactions.truth import HIGHSTATE, Truth
+from pigsty.render.certificates import CA
+from pigsty.sql.passwords import password
 
 __virtualname__ = "pigsty_worker"
 
@@ -50,10 +55,14 @@ def start(inventory, key, pki):
     actor = Actor(inventory, Access(Path(key), Path(pki)))
     keys_of = Path(__opts__["pki_dir"])
     log = LogCount(Path(__opts__["log_file"]))
-    publisher = Publisher(inventory, int(__opts__["publish_port"]), keys_of, log)
+    stop = threading.Event()
+    archiver = Archiver(Journal, actor.copy)
+    threading.Thread(target=archiver.run, args=(stop,), name="journal copy", daemon=True).start()
+    port = int(__opts__["publish_port"])
+    publisher = Publisher(inventory, port, keys_of, log, archiver.behind)
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
         tell = _Teller(publisher, lambda: bus.fire_event({}, events.tag("beat")))
-        service.serve(Journal, actor, actor.whole, time.time, threading.Event(), tell)
+        service.serve(Journal, actor, actor.whole, time.time, stop, tell)
 
 
 class _Teller:
@@ -128,6 +137,16 @@ class Actor:
         if truth.basis and ran:
             with closing(Journal()) as journal:
                 applied.note(journal, self._kept, truth.basis, of_grains({}), ran)
+
+    def copy(self):
+        """Return the database that the inventory wants a copy of the journal in; None for none."""
+        topology = kept.serving(self._inventory, self._kept.good).topology
+        target = archive.target(topology)
+        if target is None:
+            return None
+        site = Site.read(self._access.key, self._access.pki / "ca.crt")
+        word = password(topology, target.cluster, site, "pg_admin_password")
+        return Archive(target, word, CA)
 
     def turn(self):
         """Hold the turn to change machines, together with other reactions."""
