@@ -19,7 +19,7 @@ import salt.client
 import salt.exceptions
 import salt.utils.event
 
-from pigsty import alive, applied, archive, drift, events, kept, returns, service, turns
+from pigsty import alive, applied, drift, events, kept, returns, service, turns
 from pigsty.archiving import Archiver
 from pigsty.clients import keys, minions, prometheus
 from pigsty.clients.archive import Archive
@@ -30,11 +30,8 @@ from pigsty.errors import ClientError
 from pigsty.journal import Journal
 from pigsty.kept import Kept
 from pigsty.occupied import Occupied
-from pigsty.pillar.site import Site
 from pigsty.platform import of_grains
 from pigsty.reactions.truth import HIGHSTATE, Truth
-from pigsty.render.certificates import CA
-from pigsty.sql.passwords import password
 
 __virtualname__ = "pigsty_worker"
 
@@ -141,12 +138,7 @@ class Actor:
     def copy(self):
         """Return the database that the inventory wants a copy of the journal in; None for none."""
         topology = kept.serving(self._inventory, self._kept.good).topology
-        target = archive.target(topology)
-        if target is None:
-            return None
-        site = Site.read(self._access.key, self._access.pki / "ca.crt")
-        word = password(topology, target.cluster, site, "pg_admin_password")
-        return Archive(target, word, CA)
+        return Archive.of(topology, self._access.key, self._access.pki / "ca.crt")
 
     def turn(self):
         """Hold the turn to change machines, together with other reactions."""

@@ -18,7 +18,7 @@ from typing import Protocol
 from pigsty import archive
 from pigsty.archive import Batch
 from pigsty.errors import PigstyError
-from pigsty.journal import Journal
+from pigsty.journal import Journal, JournalError
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +75,13 @@ class Archiver:
 
     def run(self, stop: threading.Event) -> None:
         """Look from time to time until told to stop."""
-        with closing(self._open()) as journal:
-            while not stop.wait(GLANCE):
-                self.look(journal)
+        while not stop.wait(GLANCE):
+            try:
+                with closing(self._open()) as journal:
+                    while not stop.wait(GLANCE):
+                        self.look(journal)
+            except JournalError as error:
+                self._failed(self._clock(), str(error))
 
     def look(self, journal: Journal) -> None:
         """Copy what is new, if there is anything and it is time."""

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal, Placeholder
 from psycopg.types.json import Jsonb
 
-from pigsty.archive import Batch, Row, Target
+from pigsty.archive import Batch, Row, Target, target
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import ClientError
+from pigsty.pillar.site import Site
+from pigsty.render.certificates import CA
+from pigsty.sql.passwords import password
 from pigsty.sql.session import NO_FILE, text
+from pigsty.topology import Topology
 
 SCHEMA, TABLE = "pigsty", "reaction"
 #: Who may read it, where there are such roles; nobody but its owner may write.
@@ -67,6 +72,24 @@ class Archive:
     target: Target
     password: str = field(repr=False)
     ca: str
+
+    @classmethod
+    def of(cls, topology: Topology, key: Path, ca: Path) -> Archive | None:
+        """Return the database that an inventory declares; None where it declares none.
+
+        Args:
+            topology: a deployment without errors.
+            key: file of the deployment's key, from which an undeclared password is derived.
+            ca: file of the CA that signs.
+
+        Raises:
+            PillarError: this machine is no admin node.
+        """
+        found = target(topology)
+        if found is None:
+            return None
+        word = password(topology, found.cluster, Site.read(key, ca), "pg_admin_password")
+        return cls(found, word, CA)
 
     @contextmanager
     def session(self) -> Iterator[Table]:

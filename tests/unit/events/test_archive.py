@@ -15,9 +15,12 @@ from editions import SANDBOX
 
 from pigsty import archive, topology
 from pigsty.archive import BATCH, HINTS, Row
+from pigsty.clients.archive import Archive
 from pigsty.coalescing import REST
+from pigsty.errors import PillarError
 from pigsty.events import Hint
 from pigsty.journal import KEEP_SECONDS, Journal, Reaction
+from pigsty.pillar.site import Site
 
 CHANGED = {"changed": {"10.1.1.1": ["pgsql-hba"]}}
 
@@ -264,3 +267,33 @@ def test_the_database_is_found_with_every_member_of_its_cluster(tmp_path: Path) 
 def test_where_none_is_declared_there_is_no_copy(tmp_path: Path) -> None:
     assert archive.target(declaring(tmp_path, "")) is None
     assert archive.target(declaring(tmp_path, "''")) is None
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    (tmp_path / "ca.crt").write_text("a certificate")
+    path = tmp_path / "secret.key"
+    path.write_text("5a" * 32)
+    return path
+
+
+def test_who_writes_it_has_the_password_of_the_clusters_administrators(
+    tmp_path: Path, key: Path
+) -> None:
+    deployment = declaring(tmp_path, "pg-meta/meta")
+    found = Archive.of(deployment, key, tmp_path / "ca.crt")
+    assert found is not None and found.password == "DBUser.DBA"
+    assert "DBUser.DBA" not in repr(found)
+    file = tmp_path / "pigsty.yml"
+    file.write_text(file.read_text().replace("    pg_admin_password: DBUser.DBA\n", ""), "utf-8")
+    derived = Archive.of(topology.load(file), key, tmp_path / "ca.crt")
+    site = Site.read(key, tmp_path / "ca.crt")
+    assert derived is not None
+    assert derived.password == site.secret("pg-meta", "pg_admin_password")
+
+
+def test_without_a_declaration_not_even_the_key_is_read(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert Archive.of(declaring(tmp_path, ""), nowhere, nowhere) is None
+    with pytest.raises(PillarError):
+        Archive.of(declaring(tmp_path, "pg-meta/meta"), nowhere, nowhere)

@@ -16,7 +16,7 @@ from pigsty import archive, archiving
 from pigsty.archiving import BACK_OFF, REST, Archiver
 from pigsty.errors import ClientError, PillarError
 from pigsty.events import Hint
-from pigsty.journal import Journal
+from pigsty.journal import Journal, JournalError
 
 
 class Desk:
@@ -247,3 +247,26 @@ def test_it_runs_in_a_thread_until_it_is_told_to_stop(
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_journal_that_cannot_be_opened_is_opened_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(archiving, "GLANCE", 0.01)
+    opened, stop = threading.Event(), threading.Event()
+    full = [JournalError("the disk is full"), JournalError("the disk is full")]
+
+    def open_journal() -> Journal:
+        if full:
+            raise full.pop()
+        opened.set()
+        return Journal(desk.path)
+
+    archiver = Archiver(open_journal, desk.find, lambda: desk.time)
+    thread = threading.Thread(target=archiver.run, args=(stop,))
+    thread.start()
+    assert opened.wait(10)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert caplog.text.count("the disk is full") == 1
