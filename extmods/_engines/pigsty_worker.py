@@ -20,7 +20,9 @@ import salt.exceptions
 import salt.utils.event
 
 from pigsty import alive, applied, drift, events, kept, returns, service, turns
+from pigsty.archiving import Archiver
 from pigsty.clients import keys, minions, prometheus
+from pigsty.clients.archive import Archive
 from pigsty.clients.stores import Access
 from pigsty.clients.textfile import LogCount, Publisher
 from pigsty.deadlines import DEADLINES
@@ -50,10 +52,14 @@ def start(inventory, key, pki):
     actor = Actor(inventory, Access(Path(key), Path(pki)))
     keys_of = Path(__opts__["pki_dir"])
     log = LogCount(Path(__opts__["log_file"]))
-    publisher = Publisher(inventory, int(__opts__["publish_port"]), keys_of, log)
+    stop = threading.Event()
+    archiver = Archiver(Journal, actor.copy)
+    threading.Thread(target=archiver.run, args=(stop,), name="journal copy", daemon=True).start()
+    port = int(__opts__["publish_port"])
+    publisher = Publisher(inventory, port, keys_of, log, archiver.behind)
     with salt.utils.event.get_master_event(__opts__, __opts__["sock_dir"], listen=False) as bus:
         tell = _Teller(publisher, lambda: bus.fire_event({}, events.tag("beat")))
-        service.serve(Journal, actor, actor.whole, time.time, threading.Event(), tell)
+        service.serve(Journal, actor, actor.whole, time.time, stop, tell)
 
 
 class _Teller:
@@ -128,6 +134,11 @@ class Actor:
         if truth.basis and ran:
             with closing(Journal()) as journal:
                 applied.note(journal, self._kept, truth.basis, of_grains({}), ran)
+
+    def copy(self):
+        """Return the database that the inventory wants a copy of the journal in; None for none."""
+        topology = kept.serving(self._inventory, self._kept.good).topology
+        return Archive.of(topology, self._access.key, self._access.pki / "ca.crt")
 
     def turn(self):
         """Hold the turn to change machines, together with other reactions."""

@@ -19,12 +19,14 @@ class Automatic:
         pull: seconds between two pulls of the git work tree that the inventory stands in; 0 for
             never.
         heal: modules that are applied again where a host has drifted.
+        journal: cluster and database (`pg-meta/meta`) that the journal is copied into; "" for none.
     """
 
     apply: bool = False
     drift: int = 0
     pull: int = 0
     heal: tuple[str, ...] = ()
+    journal: str = ""
 
     @classmethod
     def of(cls, inventory: Inventory) -> Automatic:
@@ -34,6 +36,7 @@ class Automatic:
             drift=int(_value(inventory, "pigsty_drift_interval") or 0),
             pull=int(_value(inventory, "pigsty_git_interval") or 0),
             heal=tuple(str(name).lower() for name in _value(inventory, "pigsty_self_heal") or ()),
+            journal=str(_value(inventory, "pigsty_journal_database") or ""),
         )
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from pigsty import changes
+
 #: Seconds in which hints join after a reaction with nothing to change: in a burst most say again
 #: what was dealt with. What is really new waits so long at most.
 REST = 3.0
@@ -119,6 +121,7 @@ def join(db: sqlite3.Connection, number: int, other: int) -> None:
         number: the one that goes.
         other: the one that stays.
     """
+    changes.joined(db, number, other)
     db.execute("UPDATE event SET reaction = ? WHERE reaction = ?", (other, number))
     db.execute(
         "UPDATE reaction SET hints = hints + (SELECT hints FROM reaction WHERE id = ?)"

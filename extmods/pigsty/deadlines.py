@@ -73,6 +73,8 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         "drift.looked": 1800.0,
         # Another process writes to the journal: milliseconds, unless the disk stalls.
         "journal.lock": 15.0,
+        # One statement of the journal's copy in PostgreSQL: some hundred small rows.
+        "journal.copy": 15.0,
         # A job of Salt reaches an idle minion in a fraction of a second.
         "follow.armed": 5.0,
         # A change of the dynamic configuration wakes Patroni, which compares it with PostgreSQL's.

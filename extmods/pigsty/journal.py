@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pigsty import coalescing
+from pigsty import changes, coalescing
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty.events import Hint
@@ -151,7 +151,10 @@ class Journal:
             # reconcile finds; it never damages the file.
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_SCHEMA + coalescing.SCHEMA)
+            self._db.executescript(_SCHEMA + coalescing.SCHEMA + changes.SCHEMA)
+            if not changes.named(self._db):
+                with self._transaction():
+                    changes.begin(self._db)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: {error}") from error
 
@@ -354,8 +357,35 @@ class Journal:
         """Return a number that is another one after any other connection has written."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
+    def name(self) -> str:
+        """Return what this journal is called, and no other."""
+        return changes.named(self._db)
+
+    def rename(self) -> None:
+        """Take another name: what others have copied under the old one isn't this journal's."""
+        with self._transaction():
+            changes.rename(self._db)
+
+    def revision(self) -> int:
+        """Return a number that grows when a reaction ends, or changes after its end."""
+        return changes.revision(self._db)
+
+    def changed(self, after: int, limit: int) -> list[tuple[int, int, float]]:
+        """Return which ended reactions have changed: revision, number, and when it was queued.
+
+        Args:
+            after: only with a higher revision.
+            limit: how many at most.
+        """
+        return changes.since(self._db, after, limit)
+
     def entries(
-        self, since: float = 0.0, after: int = 0, subjects: Sequence[str] = (), limit: int = 1000
+        self,
+        since: float = 0.0,
+        after: int = 0,
+        subjects: Sequence[str] = (),
+        limit: int = 1000,
+        reaction: int | None = None,
     ) -> list[Entry]:
         """Return the newest hints with their reactions, oldest first.
 
@@ -364,13 +394,16 @@ class Journal:
             after: only with a higher number.
             subjects: only about these; all by default.
             limit: how many at most.
+            reaction: only those of this one; of all by default.
         """
         about = f" AND e.subject IN ({', '.join('?' * len(subjects))})" if subjects else ""
+        about += "" if reaction is None else " AND e.reaction = ?"
+        numbers = () if reaction is None else (reaction,)
         columns = ", ".join(f"r.{name} AS r_{name}" for name in _COLUMNS)
         rows = self._db.execute(
             f"SELECT e.*, {columns} FROM event e LEFT JOIN reaction r ON r.id = e.reaction"  # noqa: S608
             f" WHERE e.at >= ? AND e.id > ?{about} ORDER BY e.id DESC LIMIT ?",
-            (since, after, *subjects, limit),
+            (since, after, *subjects, *numbers, limit),
         ).fetchall()
         return [_entry(row) for row in reversed(rows)]
 
@@ -424,6 +457,7 @@ class Journal:
                 " AND id NOT IN (SELECT reaction FROM event WHERE reaction IS NOT NULL)"
             )
             self._db.execute("DELETE FROM look WHERE reaction NOT IN (SELECT id FROM reaction)")
+            changes.prune(self._db)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -50,6 +50,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "pigsty_reaction_average_seconds": "The average of the reactions of the last hour",
         "pigsty_hints_refused": "Events of the last hour that were refused",
         "pigsty_engine_alive_seconds": "When a part of the events last worked, seconds since 1970",
+        "pigsty_journal_behind_seconds": "For how long the journal's copy in PostgreSQL has failed",
         "pigsty_bus_dropped_total": "Times that the master's log tells of dropped events",
     }
 )
@@ -68,6 +69,7 @@ class Snapshot:
         tally: the journal's.
         alive: when each part of the events last worked, seconds since 1970.
         dropped: how often the master's log told of dropped events.
+        behind: for how long the journal's copy in PostgreSQL has failed, in seconds.
     """
 
     topology: Topology
@@ -78,6 +80,7 @@ class Snapshot:
     tally: Tally = field(default_factory=Tally)
     alive: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0
+    behind: float = 0.0
 
     @property
     def accepted(self) -> frozenset[str]:
@@ -129,6 +132,7 @@ def _samples(snapshot: Snapshot) -> Iterator[Sample]:
     yield "pigsty_hints_refused", {}, tally.refused
     for engine, when in sorted(snapshot.alive.items()):
         yield "pigsty_engine_alive_seconds", {"engine": engine}, when
+    yield "pigsty_journal_behind_seconds", {}, snapshot.behind
     yield "pigsty_bus_dropped_total", {}, snapshot.dropped
 
 

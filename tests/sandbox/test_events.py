@@ -82,6 +82,62 @@ def test_after_a_switchover_the_rules_of_the_leader_follow_by_themselves(
     _await_holder(sandbox, scoped, new)
 
 
+def _copied(node: Any, database: str, condition: str) -> list[str]:
+    """Subjects of the lines in a database's copy of the journal, as its superuser reads them."""
+    query = f"SELECT subject FROM pigsty.reaction WHERE {condition} ORDER BY queued"
+    command = ["runuser", "-u", "postgres", "--", "psql", "-XAtqd", database, "-c", query]
+    code, out, _err = node.run(command)
+    # The table is made when its first line comes.
+    return out.split() if code == 0 else []
+
+
+def test_what_ended_stands_in_a_database_and_goes_where_the_lead_goes(
+    sandbox: Any, admin: Any, scoped: Cluster, inventory: Inventory,
+    report: Callable[[str, float, str], None],
+) -> None:  # fmt: skip
+    begin = time.time()
+    news = f"kind = 'pgsql.leader' AND state = 'done' AND ended > to_timestamp({begin})"
+    old = sandbox.node(scoped.leader()["host"])
+    inventory.edit(
+        lambda data: data["all"]["vars"].update(pigsty_journal_database=f"{scoped.name}/test")
+    )
+    try:
+        eventually(
+            "the database that is declared now has all of it",
+            lambda: "inventory" in _copied(old, "test", f"ended > to_timestamp({begin})"),
+            "an edit is in the database",
+        )
+        before = _copied(old, "test", "true")
+        admin.pigsty("pgsql", "switchover", scoped.name, "--yes")
+        leader = scoped.leader()
+        new = sandbox.node(leader["host"])
+        line = eventually(
+            "the change is followed",
+            lambda: _followed(admin, scoped, leader["member"], begin),
+            "a change of the leader is followed",
+        )
+        ended = line["at"] + line["seconds"]
+        eventually(
+            "the new leader has its line",
+            lambda: scoped.name in _copied(new, "test", news),
+            "a line is in the database",
+        )
+        report("from a reaction's end to its line in the database", time.time() - ended, "s")
+        assert len(_copied(new, "test", "true")) >= len(before), "nothing was lost on the way"
+    finally:
+        inventory.undo()
+    # The sandbox's own: what it missed meanwhile comes with the next line, that of the edit.
+    eventually(
+        "the database of before has caught up",
+        lambda: scoped.name in _copied(admin, "meta", news),
+        "an edit is in the database",
+    )
+    drop = "DROP SCHEMA pigsty CASCADE"
+    command = ["runuser", "-u", "postgres", "--", "psql", "-XAtqd", "test", "-c", drop]
+    code, _out, err = sandbox.node(scoped.leader()["host"]).run(command)
+    assert code == 0, err
+
+
 def test_after_a_power_cut_too_and_the_dead_member_learns_it_when_it_is_back(
     sandbox: Any, admin: Any, scoped: Cluster
 ) -> None:

@@ -203,6 +203,7 @@ ALERTS: dict[str, list[Series]] = {
         (f'pigsty_reactions_ended{{{I1},kind="pgsql.leader",result="failed"}}', 1, 0),
     ],
     "ReactionsStuck": [(f"pigsty_reaction_overdue_seconds{{{I1}}}", 400, 0)],
+    "JournalBehind": [(f"pigsty_journal_behind_seconds{{{I1}}}", 4000, 0)],
     # Promtool's clock begins at zero.
     "EngineDead": [(f'pigsty_engine_alive_seconds{{{I1},engine="dcs"}}', -1000, 100000)],
     "BusDropsEvents": [(f"pigsty_bus_dropped_total{{{I1}}}", "+1", "+0")],

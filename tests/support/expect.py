@@ -54,6 +54,10 @@ DEADLINES: dict[str, float] = {
     "alerts clear": 90,
     # States of some seconds on every member, and one that is busy with others is tried again.
     "a change of the leader is followed": 45,
+    # The journal is looked at once a second, and a session is 5 s after the one before.
+    "a line is in the database": 15,
+    # An edit is seen before that.
+    "an edit is in the database": 25,
     # The file comes to rest, is validated, and compared with what hosts were applied with.
     "an edit is seen": 10,
     # The same, and states of a second or two on the members. On an idle sandbox it takes 5 s.

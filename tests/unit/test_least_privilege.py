@@ -38,6 +38,7 @@ def pillars(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The pillar of every host as text, from an inventory full of tokens."""
     data: Any = yaml.safe_load((ROOT / "pillar/inventory/sandbox.yml").read_text("utf-8"))
     everything = data["all"]
+    everything["vars"]["pigsty_journal_database"] = "pg-meta/app"
     for name in OF_DEPLOYMENT:
         everything["vars"][name] = f"token-all-{name}"
     for cluster in ("pg-meta", "pg-test"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,7 @@ class Publisher:
         port: of the master's publisher, to which minions connect.
         pki: folder of the master's keys.
         log: the master's log.
+        behind: tells for how long the journal's copy has failed, in seconds.
         folder: where node_exporter looks; without it nothing is written.
         applies: the record of applies.
         signs: folder of the signs of life.
@@ -76,6 +77,7 @@ class Publisher:
     port: int
     pki: Path
     log: LogCount
+    behind: Callable[[], float]
     folder: Path = Path(TEXTFILES)
     applies: Path = metrics.APPLIES_FILE
     signs: Path = alive.FOLDER
@@ -104,6 +106,7 @@ class Publisher:
             journal.tally(now),
             alive.signs(self.signs),
             self.log.count(),
+            self.behind(),
         )
 
 

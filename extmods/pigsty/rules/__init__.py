@@ -92,6 +92,7 @@ RULES: tuple[Rule, ...] = (
     ports.collisions,
     automatic.places,
     automatic.modules,
+    automatic.journal,
     modules.not_built,
     modules.grafana,
     modules.loki,

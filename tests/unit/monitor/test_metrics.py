@@ -93,7 +93,8 @@ def test_a_damaged_record_is_left_out(deployment, record):
 
 def test_reactions_and_engines(deployment):
     tally = Tally({"queued": 2}, 12.5, {("node.join", "failed"): Ended(1, 3.25, 4.0)}, 7)
-    snapshot = Snapshot(deployment(), tally=tally, alive={"dcs": 1769860800.5}, dropped=3)
+    alive = {"dcs": 1769860800.5}
+    snapshot = Snapshot(deployment(), tally=tally, alive=alive, dropped=3, behind=61.5)
     found = values(metrics.text(snapshot))
     assert found['pigsty_reactions_open{state="queued"}'] == 2
     assert found['pigsty_reactions_open{state="running"}'] == 0
@@ -102,6 +103,7 @@ def test_reactions_and_engines(deployment):
     assert found['pigsty_reaction_longest_seconds{kind="node.join",result="failed"}'] == 4
     assert found['pigsty_engine_alive_seconds{engine="dcs"}'] == 1769860800.5
     assert found["pigsty_bus_dropped_total"] == 3
+    assert found["pigsty_journal_behind_seconds"] == 61.5
     assert found["pigsty_hints_refused"] == 7
 
 
@@ -182,7 +184,7 @@ def publisher(deployment, tmp_path, monkeypatch):
         path = tmp_path / "pki" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    return Publisher("", 4505, tmp_path / "pki", LogCount(tmp_path / "log"),
+    return Publisher("", 4505, tmp_path / "pki", LogCount(tmp_path / "log"), lambda: 0.0,
                      tmp_path / "textfiles", tmp_path / "applies.json",
                      tmp_path / "alive")  # fmt: skip
 
