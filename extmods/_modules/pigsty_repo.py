@@ -2,7 +2,8 @@
 
 The closure is resolved against an empty dpkg status: it holds everything, the C library included,
 so that a bare node of any age installs from it (measured on Debian 13: 224 MiB instead of 186 MiB).
-Downloads go to apt's own archive folder first, so that a second build finds them there.
+Downloads go to apt's own archive folder first, so that a second build finds them there. The
+repository is no source of itself: its last index may name files that have been taken out since.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 
 __virtualname__ = "pigsty_repo"
 
+ETC = Path("/etc/apt")
 ARCHIVES = Path("/var/cache/apt/archives")
 LISTS = Path("/var/lib/apt/lists")
 #: Written last: the repository is complete, and of which packages it was made.
@@ -64,11 +68,12 @@ def status(repo: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def build(repo: Mapping[str, Any]) -> dict[str, Any]:
+def build(repo: Mapping[str, Any], itself: bool) -> dict[str, Any]:
     """Download what is missing and publish the repository.
 
     Args:
         repo: ``pigsty:infra:repo`` of the pillar.
+        itself: whether the local repository among apt's sources is the one that is built here.
 
     Returns:
         ``count`` and ``size`` (bytes) of the packages, ``missing`` (names that no source knows).
@@ -81,17 +86,18 @@ def build(repo: Mapping[str, Any]) -> dict[str, Any]:
     folder = Path(repo["directory"])
     folder.mkdir(parents=True, exist_ok=True)
     env = repo["environment"]
-    _apt(["update"], env)
-    wanted, missing = _resolve(repo["packages"], folder, env)
-    entries = _entries([download.package for download in wanted], env)
-    absent = [d.file for d in wanted if d.file not in entries]
-    if absent:
-        raise CommandExecutionError(f"apt shows no entry for {', '.join(absent)}")
-    needed = [d for d in wanted if not _published(folder, entries[d.file])]
-    fetch = [d for d in needed if not _stored(d)]
-    _room(folder, sum(d.size for d in needed) + sum(d.size for d in fetch))
-    if fetch:
-        _apt(["download", *(d.package for d in fetch)], env, cwd=ARCHIVES)
+    with _asked([render.SOURCES] if itself else []) as asked:
+        _apt([*asked, "update"], env)
+        wanted, missing = _resolve(repo["packages"], folder, asked, env)
+        entries = _entries([download.package for download in wanted], asked, env)
+        absent = [d.file for d in wanted if d.file not in entries]
+        if absent:
+            raise CommandExecutionError(f"apt shows no entry for {', '.join(absent)}")
+        needed = [d for d in wanted if not _published(folder, entries[d.file])]
+        fetch = [d for d in needed if not _stored(d)]
+        _room(folder, sum(d.size for d in needed) + sum(d.size for d in fetch))
+        if fetch:
+            _apt([*asked, "download", *(d.package for d in fetch)], env, cwd=ARCHIVES)
     for download in needed:
         _publish(folder, ARCHIVES / download.file, entries[download.file])
     _urls(folder, repo["url_packages"])
@@ -102,6 +108,8 @@ def build(repo: Mapping[str, Any]) -> dict[str, Any]:
         (folder / file).unlink(missing_ok=True)
     own = [file for file in sorted(folder.glob("*.deb")) if file.name not in index]
     served = {**index, **{file.name: _own(file) for file in own}}
+    given = {render.field(served[file.name], "Package") for file in own}
+    missing = [name for name in missing if name not in given]
     text = render.packages(served)
     published = render.release(repo["name"], __grains__["osarch"], text)
     for file, data in published.items():
@@ -197,11 +205,32 @@ def update(ours: bool) -> None:
 
 def _sources() -> dict[str, str]:
     """Return apt's source files that hold anything, by path."""
-    paths = [Path("/etc/apt/sources.list")]
+    paths = [ETC / "sources.list"]
     for suffix in ("list", "sources"):
-        paths += sorted(Path("/etc/apt/sources.list.d").glob(f"*.{suffix}"))
+        paths += sorted((ETC / "sources.list.d").glob(f"*.{suffix}"))
     texts = {str(p): p.read_text("utf-8", "replace") for p in paths if p.is_file()}
     return {path: text for path, text in texts.items() if text.strip()}
+
+
+@contextmanager
+def _asked(apart: Sequence[str]) -> Iterator[list[str]]:
+    """Yield apt's options that leave out source files; the lists it has of them stay.
+
+    Where there is no other source, none is left out: a node that has been cut off builds from what
+    it has.
+    """
+    asked = [path for path in _sources() if path not in apart]
+    if not apart or not asked:
+        yield []
+        return
+    # Not below the repository's folder: a source may hold a password, and nginx serves that one.
+    with tempfile.TemporaryDirectory(prefix="pigsty-sources-") as parts:
+        for path in asked:
+            # sources.list is read in any case, and is no part.
+            if Path(path).parent != ETC:
+                (Path(parts) / Path(path).name).symlink_to(path)
+        words = (f"Dir::Etc::SourceParts={parts}", "APT::Get::List-Cleanup=0")
+        yield [word for option in words for word in ("-o", option)]
 
 
 def _fingerprint(repo: Mapping[str, Any]) -> str:
@@ -220,13 +249,13 @@ def _flag(folder: Path) -> dict[str, Any]:
 
 
 def _resolve(
-    names: Sequence[str], folder: Path, env: Mapping[str, str]
+    names: Sequence[str], folder: Path, asked: Sequence[str], env: Mapping[str, str]
 ) -> tuple[list[render.Download], list[str]]:
     """Return the closure of the packages, and the names that no source knows."""
     empty = folder / ".apt"
     (empty / "partial").mkdir(parents=True, exist_ok=True)
     (empty / "status").write_text("", "utf-8")
-    options = ["-qq", "--print-uris", "--no-install-recommends", "-o", "Debug::NoLocking=1"]
+    options = [*asked, "-qq", "--print-uris", "--no-install-recommends", "-o", "Debug::NoLocking=1"]
     options += ["-o", f"Dir::State::status={empty}/status", "-o", f"Dir::Cache::archives={empty}"]
     unknown: list[str] = []
 
@@ -256,9 +285,11 @@ def _resolve(
     return [found[file] for file in sorted(found)], sorted(unknown)
 
 
-def _entries(packages: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
+def _entries(
+    packages: Sequence[str], asked: Sequence[str], env: Mapping[str, str]
+) -> dict[str, str]:
     """Return the index entries of packages by the file name that apt stores."""
-    done = _run(["apt-cache", "show", *packages], env)
+    done = _run(["apt-cache", *asked, "show", *packages], env)
     if done.returncode:
         raise CommandExecutionError(f"apt-cache show failed: {done.stderr.strip()}")
     return render.stanzas(done.stdout)

@@ -57,7 +57,8 @@ def built(name: str) -> dict[str, Any]:
             return result
         __salt__["pigsty_file.converge"](files)
         __salt__["pigsty_repo.set_aside"](aside)
-        done = __salt__["pigsty_repo.build"](repo)
+        # Other infra nodes fetch from the admin node's; that one would fetch from itself.
+        done = __salt__["pigsty_repo.build"](repo, meta["id"] == meta["admin_ip"])
         result["comment"] = (
             f"{done['count']} packages, {done['size'] >> 20} MiB{_unknown(done['missing'])}"
         )

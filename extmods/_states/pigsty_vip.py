@@ -29,13 +29,11 @@ def floating(name: str) -> dict[str, Any]:
 
     def files() -> list[File]:
         if vip is None:
-            return [File(keepalived.CONF, None, secret=True)]
-        text = keepalived.conf(**{**vip, "interface": _interface(vip, "vip_interface")})
-        # VRRP's password stands in it.
-        return [File(keepalived.CONF, text, mode="0640", secret=True)]
+            return keepalived.gone()
+        return keepalived.files(vip, _interface(vip, "vip_interface"))
 
-    daemon = _Daemon("the floating address", keepalived.UNIT, "reload", vip is not None, files)
-    return _keep(name, daemon)
+    subject = "the floating address"
+    return _keep(name, _Daemon(subject, keepalived.UNIT, "reload", vip is not None, files))
 
 
 def leader(name: str) -> dict[str, Any]:
@@ -54,9 +52,7 @@ def leader(name: str) -> dict[str, Any]:
 
     reads = () if vip is None else (vipmanager.CONF, vip["authorities"])
     subject = "the leader's floating address"
-    return _keep(
-        name, _Daemon(subject, vipmanager.UNIT, "restart", vip is not None, files, reads, True)
-    )
+    return _keep(name, _Daemon(subject, vipmanager.UNIT, "restart", vip is not None, files, reads))
 
 
 class _Daemon(NamedTuple):
@@ -70,7 +66,6 @@ class _Daemon(NamedTuple):
         files: returns its files as they shall be; None as contents where they shall go. The first
             is its configuration, whose first line says whether it is ours.
         reads: files that it reads only when it starts.
-        drop_ins: whether some of its files are additions to units.
     """
 
     subject: str
@@ -79,7 +74,6 @@ class _Daemon(NamedTuple):
     wanted: bool
     files: Callable[[], list[File]]
     reads: tuple[str, ...] = ()
-    drop_ins: bool = False
 
 
 def _keep(name: str, daemon: _Daemon) -> dict[str, Any]:
@@ -117,8 +111,8 @@ def _keep(name: str, daemon: _Daemon) -> dict[str, Any]:
             __salt__["pigsty_systemd.owe"](unit, daemon.verb)
         # Backwards: the configuration, which says "ours", is the last to go.
         __salt__["pigsty_file.converge"](files()[:: 1 if daemon.wanted else -1])
-        if daemon.drop_ins:
-            __salt__["pigsty_systemd.act"]("daemon-reload")
+        # Some of them are additions to units.
+        __salt__["pigsty_systemd.act"]("daemon-reload")
         __salt__["pigsty_systemd.enact"](service if daemon.wanted else {})
         __salt__["pigsty_systemd.pay"](unit)
         if daemon.wanted and daemon.reads:

@@ -36,6 +36,11 @@ def _up(component: str, job: str, labels: str = I1) -> str:
     return f'up{{{labels},component="{component}",job="{job}"}}'
 
 
+def _vrrp(name: str, labels: str, prefix: str = "vrrp_") -> str:
+    own = 'iname="pigsty_9",intf="eth0",ip_address="10.10.10.2",vrid="9"'
+    return f"keepalived_{prefix}{name}{{{labels},{own}}}"
+
+
 def _bucket(name: str, le: str) -> str:
     return f'{name}_bucket{{{I1},le="{le}"}}'
 
@@ -57,7 +62,17 @@ ALERTS: dict[str, list[Series]] = {
     "NodeDown": [(_up("node", "node"), 0, 1), (PING, 0, 1)],
     "NodeExporterDown": [(_up("node", "node"), 0, 1), (PING, 1, 1)],
     "HaproxyDown": [(_up("haproxy", "node"), 0, 1)],
-    "KeepalivedDown": [(f'probe_success{{{I1},job="node-vip",vip="10.10.10.2"}}', 0, 1)],
+    "KeepalivedDown": [(f"keepalived_up{{{I1}}}", 0, 1)],
+    "NodeVipNoMaster": [(_vrrp("state", I1), 1, 2), (_vrrp("state", I2), 0, 1)],
+    "NodeVipDown": [
+        (f'probe_success{{{I1},job="node-vip",vip="10.10.10.2"}}', 0, 1),
+        (_vrrp("state", I1), 2, 2),
+    ],
+    "NodeVipSplit": [(_vrrp("state", I1), 2, 2), (_vrrp("state", I2), 2, 1)],
+    "NodeVipFlaps": [
+        (_vrrp("become_master_total", I1, ""), "+1", "+0"),
+        (_vrrp("become_master_total", I2, ""), "+1", "+0"),
+    ],
     "NodeCpuHigh": [(f'node_cpu_seconds_total{{{I1},cpu="0",mode="idle"}}', "+1", "+9")],
     "NodeLoadHigh": [
         (f"node_load1{{{I1}}}", 5, 0.1),

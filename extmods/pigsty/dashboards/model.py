@@ -29,6 +29,8 @@ PROGRAMS = {
     "pgbackrest_": "pgbackrest",
     "patroni_": "patroni",
     "node_": "node",
+    # In a text file for the node exporter.
+    "keepalived_": "node",
     "node:": "node",
     "pigsty_": "node",
     "haproxy": "haproxy",

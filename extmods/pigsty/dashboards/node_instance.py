@@ -168,6 +168,13 @@ PAGE = Dashboard(
                     empty="A container shows its host's clock, and publishes none.",
                 ),
                 chart(
+                    "Floating address",
+                    "number",
+                    q(f"node:ins:vip_master{{{_I}}}", "{{vip}} is held"),
+                    q(f"keepalived_up{{{_I}}}", "keepalived runs"),
+                    empty="This machine shares no floating address.",
+                ),
+                chart(
                     "Open files", "ratio", q(f"node:ins:fd_usage{{{_I}}}", "of what may be opened")
                 ),
             ),

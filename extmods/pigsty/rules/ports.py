@@ -16,7 +16,6 @@ DAEMONS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "node": (
         ("node_exporter_port", "node_exporter", "node_exporter_enabled"),
         ("haproxy_exporter_port", "haproxy", "haproxy_enabled"),
-        ("vip_exporter_port", "keepalived_exporter", "vip_enabled"),
         ("docker_exporter_port", "docker", "docker_enabled"),
     ),
     "infra": (

@@ -12,7 +12,7 @@ import yaml
 from pigsty.dashboards import PAGES, model
 from pigsty.dashboards.common import GROUPS
 from pigsty.metrics import NAMES
-from pigsty.render import queries
+from pigsty.render import keepalived, queries
 
 ROOT = Path(__file__).resolve().parents[3]
 BY_UID = {page.uid: page for page in PAGES}
@@ -94,6 +94,7 @@ def test_every_metric_is_made_by_a_rule_a_query_or_an_exporter():
     for query in queries.ALL:
         made |= {f"{query.name}_{name}" for name, _ in (*query.gauges, *query.counters)}
     made |= {*NAMES, "up", "ALERTS", "pigsty_certificate_end"}
+    made |= set(re.findall(r"# TYPE (\S+)", keepalived.notify("10.1.1.9", 9, "eth0")))
     made |= {
         f"pigsty_drill_{name}" for name in ("success", "timestamp_seconds", "duration_seconds")
     }

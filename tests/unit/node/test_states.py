@@ -399,7 +399,14 @@ def test_a_change_reloads(machine, vip):
     machine.node(vip={**VIP, "peers": ["10.10.10.13"]})
     machine.units.done.clear()
     machine.converges(vip.floating)
-    assert machine.units.done == [("reload", keepalived.UNIT)]
+    assert machine.units.done == [("daemon-reload", ""), ("reload", keepalived.UNIT)]
+
+
+def test_its_unit_is_known_with_our_additions_before_it_starts(machine, vip):
+    changes = machine.converges(vip.floating)
+    assert set(changes) == {f.path for f in keepalived.files(VIP, "host0")} | {keepalived.UNIT}
+    assert machine.units.done[0] == ("daemon-reload", "")
+    assert machine.files.modes[keepalived.NOTIFY][0] == "0755"
 
 
 def test_an_address_that_no_interface_has(machine, vip):
@@ -410,9 +417,12 @@ def test_an_address_that_no_interface_has(machine, vip):
 
 def test_a_floating_address_that_is_taken_away(machine, vip):
     machine.converges(vip.floating)
+    # What the program has written meanwhile, and what it writes when the daemon ends.
+    machine.files.texts |= {keepalived.METRICS: "keepalived_up 1", keepalived.MEMORY: "MASTER 1 0"}
     machine.node(vip=None)
-    machine.converges(vip.floating)
-    assert keepalived.CONF not in machine.files.texts
+    changes = machine.converges(vip.floating)
+    assert set(changes) == {f.path for f in keepalived.gone()} | {keepalived.UNIT}
+    assert not {f.path for f in keepalived.gone()} & set(machine.files.texts)
     assert machine.units.known[keepalived.UNIT]["ActiveState"] == "inactive"
 
 

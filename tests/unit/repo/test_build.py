@@ -34,8 +34,9 @@ class Apt:
         self.calls.append(list(command))
         if self.broken and self.broken in command:
             return CompletedProcess(command, 100, "", "E: it broke")
-        if command[:2] == ["apt-cache", "show"]:
-            out = "\n\n".join(self.stanza(name.partition("=")[0]) for name in command[2:])
+        if command[0] == "apt-cache":
+            names = command[command.index("show") + 1 :]
+            out = "\n\n".join(self.stanza(name.partition("=")[0]) for name in names)
             return CompletedProcess(command, 0, out, "")
         if "install" in command:
             return self.resolve(command, command[command.index("install") + 1 :])
@@ -103,7 +104,7 @@ def debs(box):
 
 
 def test_the_closure_is_published_with_its_index(box):
-    done = box.build(box.repo)
+    done = box.build(box.repo, True)
     assert debs(box) == [
         "etcd-server_3.5.16-4_amd64.deb",
         "libc6_2.41-12_amd64.deb",
@@ -120,29 +121,29 @@ def test_the_closure_is_published_with_its_index(box):
 
 
 def test_nothing_is_left_lying_around(box):
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert [path.name for path in box.folder.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_second_build_downloads_nothing(box):
-    box.build(box.repo)
+    box.build(box.repo, True)
     (box.folder / box.FLAG).unlink()
     for file in box.archives.iterdir():
         file.unlink()
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert len(box.apt.downloads()) == 1
 
 
 def test_what_apt_has_in_its_archives_is_not_downloaded(box):
     for name in ("nginx", "nginx-common", "libc6", "etcd-server"):
         (box.archives / box.apt.file(name)).write_bytes(WORLD[name][1])
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert box.apt.downloads() == []
 
 
 def test_a_file_cut_short_is_downloaded_again(box):
     (box.archives / box.apt.file("nginx")).write_bytes(b"ng")
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert (box.folder / "nginx_1.26-1_amd64.deb").read_bytes() == b"nginx"
 
 
@@ -150,72 +151,72 @@ def test_a_file_that_the_index_does_not_describe_is_refused_and_removed(box):
     bad = box.archives / box.apt.file("nginx")
     bad.write_bytes(b"evil!")
     with pytest.raises(CommandExecutionError, match="not the file that the index describes"):
-        box.build(box.repo)
+        box.build(box.repo, True)
     assert not bad.exists()
     assert box.status(box.repo)["built"] is None
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert (box.folder / "nginx_1.26-1_amd64.deb").read_bytes() == b"nginx"
 
 
 def test_a_damaged_published_file_is_replaced(box):
-    box.build(box.repo)
+    box.build(box.repo, True)
     target = box.folder / "nginx_1.26-1_amd64.deb"
     target.unlink()
     target.write_bytes(b"xxxxx")
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert target.read_bytes() == b"nginx"
 
 
 def test_a_build_that_was_killed_is_finished_by_the_next(box):
     box.apt.broken = "download"
     with pytest.raises(CommandExecutionError, match="download failed"):
-        box.build(box.repo)
+        box.build(box.repo, True)
     assert box.status(box.repo)["built"] is None
     box.apt.broken = ""
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert len(debs(box)) == 4
 
 
 def test_unknown_packages_are_reported_and_the_rest_is_built(box):
-    done = box.build({**box.repo, "packages": ["nginx", "grafana", "loki"]})
+    done = box.build({**box.repo, "packages": ["nginx", "grafana", "loki"]}, True)
     assert done["missing"] == ["grafana", "loki"]
     assert "nginx_1.26-1_amd64.deb" in debs(box)
 
 
 def test_packages_that_exclude_each_other_are_both_served(box):
-    box.build({**box.repo, "packages": ["chrony", "nginx", "ntpsec"]})
+    box.build({**box.repo, "packages": ["chrony", "nginx", "ntpsec"]}, True)
     assert {"chrony_4.6-1_amd64.deb", "ntpsec_1.2-1_amd64.deb"} <= set(debs(box))
 
 
 def test_without_any_known_package_it_says_what_to_look_at(box):
     with pytest.raises(CommandExecutionError, match="has this node a source"):
-        box.build({**box.repo, "packages": ["grafana"]})
+        box.build({**box.repo, "packages": ["grafana"]}, True)
 
 
 def test_an_epoch_is_no_part_of_the_served_name(box):
-    box.build({**box.repo, "packages": ["llvm"]})
+    box.build({**box.repo, "packages": ["llvm"]}, True)
     assert debs(box) == ["llvm_19-1_amd64.deb"]
     assert "Version: 1:19-1" in (box.folder / "Packages").read_text()
 
 
 def test_what_is_no_longer_wanted_goes(box):
-    box.build(box.repo)
-    box.build({**box.repo, "packages": ["etcd-server"]})
+    box.build(box.repo, True)
+    box.build({**box.repo, "packages": ["etcd-server"]}, True)
     assert debs(box) == ["etcd-server_3.5.16-4_amd64.deb", "libc6_2.41-12_amd64.deb"]
 
 
 def test_a_package_of_the_operator_stays_and_is_served(box, monkeypatch):
-    box.build(box.repo)
+    box.build(box.repo, True)
     (box.folder / "mine_1_all.deb").write_bytes(b"mine")
     monkeypatch.setattr(box, "_own", lambda path: f"Package: {path.name.partition('_')[0]}")
-    box.build({**box.repo, "packages": ["etcd-server"]})
+    box.build({**box.repo, "packages": ["etcd-server"]}, True)
     assert "mine_1_all.deb" in debs(box)
     assert "Filename: ./mine_1_all.deb" in (box.folder / "Packages").read_text()
 
 
 @pytest.mark.parametrize("change", ["packages", "sources"])
 def test_another_list_or_source_is_another_repository(box, change):
-    box.build(box.repo)
+    box.build(box.repo, True)
     if change == "packages":
         box.repo["packages"].append("llvm")
     else:
@@ -225,7 +226,7 @@ def test_another_list_or_source_is_another_repository(box, change):
 
 
 def test_the_repository_is_no_source_of_itself(box):
-    box.build(box.repo)
+    box.build(box.repo, True)
     box.sources["/etc/apt/sources.list.d/pigsty.sources"] = "URIs: https://10.10.10.10/pigsty"
     status = box.status(box.repo)
     assert status["built"] == status["wanted"]
@@ -234,15 +235,15 @@ def test_the_repository_is_no_source_of_itself(box):
 def test_a_full_disk_is_said_before_anything_is_downloaded(box, monkeypatch):
     monkeypatch.setattr(box, "SPARE", 2**60)
     with pytest.raises(CommandExecutionError, match="MiB are free"):
-        box.build(box.repo)
+        box.build(box.repo, True)
     assert box.apt.downloads() == []
 
 
 def test_a_flag_that_is_no_json_means_not_built(box):
-    box.build(box.repo)
+    box.build(box.repo, True)
     (box.folder / box.FLAG).write_text("yes")
     assert box.status(box.repo)["built"] is None
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert json.loads((box.folder / box.FLAG).read_text())["missing"] == []
 
 
@@ -257,5 +258,5 @@ def test_the_closure_is_resolved_against_an_empty_status(box, monkeypatch):
         return real(command, env, cwd)
 
     monkeypatch.setattr(box, "_run", run)
-    box.build(box.repo)
+    box.build(box.repo, True)
     assert seen == [""]

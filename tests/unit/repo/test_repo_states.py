@@ -37,6 +37,7 @@ class Node:
         self.extra = ["/etc/apt/sources.list"]
         self.built = None
         self.builds = 0
+        self.itself = None
         minion.pillar["pigsty"] = {"meta": META, "infra": {"repo": {"packages": ["a"]}}}
         minion.salt |= {
             "pigsty_file.changes": self.changes,
@@ -74,8 +75,9 @@ class Node:
     def status(self, repo):
         return {"wanted": "f", "built": self.built, "missing": ["grafana"], "count": 3}
 
-    def build(self, repo):
+    def build(self, repo, itself):
         self.builds += 1
+        self.itself = itself
         self.built = "f"
         return {"count": 3, "missing": ["grafana"], "size": 2**20}
 
@@ -209,8 +211,15 @@ def test_the_repository_is_built_once(node):
     assert "no source has grafana" in again["comment"]
 
 
+@pytest.mark.parametrize(("host", "itself"), [("10.10.10.10", True), ("10.10.10.11", False)])
+def test_only_the_admin_node_has_itself_among_its_sources(node, host, itself):
+    node.minion.pillar["pigsty"]["meta"] = {**META, "id": host}
+    assert node.repository()["result"] is True
+    assert node.itself is itself
+
+
 def test_a_failed_build_is_a_failure(node):
-    def fail(repo):
+    def fail(repo, itself):
         raise CommandExecutionError("disk full")
 
     node.minion.salt["pigsty_repo.build"] = fail
@@ -223,8 +232,12 @@ def test_declared_upstream_is_there_before_the_build(node):
     repo = {**META["repo"], "upstream": [line], "remove": True}
     node.minion.pillar["pigsty"]["meta"] = {**META, "repo": repo}
     seen = []
-    real = node.build
-    node.minion.salt["pigsty_repo.build"] = lambda r: (seen.append(dict(node.files)), real(r))[1]
+
+    def record(repo, itself):
+        seen.append(dict(node.files))
+        return node.build(repo, itself)
+
+    node.minion.salt["pigsty_repo.build"] = record
     assert node.repository()["result"] is True
     assert line in seen[0][render.UPSTREAM]
     assert node.aside == ["/etc/apt/sources.list"]
