@@ -92,14 +92,14 @@ def _copied(node: Any, database: str, condition: str) -> list[str]:
 
 
 def test_what_ended_stands_in_a_database_and_goes_where_the_lead_goes(
-    sandbox: Any, admin: Any, scoped: Cluster, inventory: Inventory,
+    sandbox: Any, admin: Any, whole: Cluster, inventory: Inventory,
     report: Callable[[str, float, str], None],
 ) -> None:  # fmt: skip
     begin = time.time()
     news = f"kind = 'pgsql.leader' AND state = 'done' AND ended > to_timestamp({begin})"
-    old = sandbox.node(scoped.leader()["host"])
+    old = sandbox.node(whole.leader()["host"])
     inventory.edit(
-        lambda data: data["all"]["vars"].update(pigsty_journal_database=f"{scoped.name}/test")
+        lambda data: data["all"]["vars"].update(pigsty_journal_database=f"{whole.name}/test")
     )
     try:
         eventually(
@@ -108,18 +108,18 @@ def test_what_ended_stands_in_a_database_and_goes_where_the_lead_goes(
             "an edit is in the database",
         )
         before = _copied(old, "test", "true")
-        admin.pigsty("pgsql", "switchover", scoped.name, "--yes")
-        leader = scoped.leader()
+        admin.pigsty("pgsql", "switchover", whole.name, "--yes")
+        leader = whole.leader()
         new = sandbox.node(leader["host"])
         line = eventually(
             "the change is followed",
-            lambda: _followed(admin, scoped, leader["member"], begin),
+            lambda: _followed(admin, whole, leader["member"], begin),
             "a change of the leader is followed",
         )
         ended = line["at"] + line["seconds"]
         eventually(
             "the new leader has its line",
-            lambda: scoped.name in _copied(new, "test", news),
+            lambda: whole.name in _copied(new, "test", news),
             "a line is in the database",
         )
         report("from a reaction's end to its line in the database", time.time() - ended, "s")
@@ -129,12 +129,12 @@ def test_what_ended_stands_in_a_database_and_goes_where_the_lead_goes(
     # The sandbox's own: what it missed meanwhile comes with the next line, that of the edit.
     eventually(
         "the database of before has caught up",
-        lambda: scoped.name in _copied(admin, "meta", news),
+        lambda: whole.name in _copied(admin, "meta", news),
         "an edit is in the database",
     )
     drop = "DROP SCHEMA pigsty CASCADE"
     command = ["runuser", "-u", "postgres", "--", "psql", "-XAtqd", "test", "-c", drop]
-    code, _out, err = sandbox.node(scoped.leader()["host"]).run(command)
+    code, _out, err = sandbox.node(whole.leader()["host"]).run(command)
     assert code == 0, err
 
 

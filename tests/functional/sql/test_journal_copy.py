@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
@@ -118,6 +121,19 @@ def test_a_reaction_stands_in_the_table_with_all_that_is_known_of_it(instance, c
         '["pgsql-hba"]',
         "master",
     )
+
+
+def test_the_questions_of_the_documentation_are_answered(instance, copy, journal):
+    for number in range(2):
+        react(journal, int(time.time()) - 100.0 + number * 10, f"c{number}")
+    bring(journal, copy(instance))
+    page = (Path(__file__).resolve().parents[3] / "docs/events.md").read_text("utf-8")
+    (block,) = re.findall(r"^```sql\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    slowest, changes = (part for part in block.split(";") if part.strip())
+    assert sorted(row[1:4] for row in instance.query(slowest)) == [
+        (f"c{number}", timedelta(seconds=2.5), "a-2 leads, after a-1") for number in (0, 1)
+    ]
+    assert [row[:3] for row in instance.query(changes)] == [("10.1.1.1", "pgsql-hba", 2)]
 
 
 def test_a_second_look_writes_nothing_and_what_changed_is_replaced(instance, copy, journal):
