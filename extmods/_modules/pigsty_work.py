@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
-from typing import Any
 
+from pigsty import telling
 from pigsty.stages import Stage
 
 __virtualname__ = "pigsty_work"
 
 log = logging.getLogger(__name__)
-
-#: Who listens to the job of this thread: a minion may run several in one process.
-_JOB = threading.local()
 
 
 def __virtual__() -> str:
@@ -22,15 +17,12 @@ def __virtual__() -> str:
     return __virtualname__
 
 
-def listen(teller: Callable[[dict[str, Any]], None] | None) -> None:
-    """Set who is told how far the functions of this thread are.
-
-    Args:
-        teller: takes the fields of a :class:`pigsty.stages.Stage`; None for nobody.
+def listen(teller: telling.Teller | None) -> None:
+    """Set who is told how far the functions of this thread are; None for nobody.
 
     CLI Example: called by the executor ``pigsty_progress``.
     """
-    _JOB.teller = teller
+    telling.listen(teller)
 
 
 def tell(phase: str, done: int = 0, total: int = 0, detail: str = "") -> None:
@@ -44,10 +36,7 @@ def tell(phase: str, done: int = 0, total: int = 0, detail: str = "") -> None:
 
     CLI Example: called by long functions of ours.
     """
-    teller = getattr(_JOB, "teller", None)
-    if teller is None:
-        return
     try:
-        teller(Stage(phase, done, total, detail).to_dict())
+        telling.tell(Stage(phase, done, total, detail))
     except Exception:
         log.warning("nobody can be told of: %s", phase, exc_info=True)

@@ -41,6 +41,12 @@ waiting:
 watched:
   test.nop
 """,
+    "telling.sls": """
+backup:
+  module.run:
+    - pigsty_work.tell: [{phase: copies files}, {done: 43}, {total: 100}]
+    - test.sleep: [{length: 1.5}]
+""",
     "pgsql.sls": """
 long:
   module.run:

@@ -138,6 +138,17 @@ def test_one_long_function_tells_how_far_it_is(master: Master) -> None:
     assert seen == [WorkStep(MEMBER, job.jid, "copies files", 43, 100, "of pg-test")]
 
 
+def test_a_state_tells_how_far_it_is(master: Master) -> None:
+    """Salt loads a module anew for states: who listens has to be heard of there, too."""
+    job = master.publish(
+        [MEMBER], "state.apply", ["telling"], {}, saltapi.EXECUTOR, {"synced": True}
+    )
+    screen = Screen()
+    (result,) = jobs.Follower(master, screen).follow({job.jid: [MEMBER]}).values()
+    assert result.failed == 0, result
+    assert "module: backup: copies files, 43 %" in [step.state for step in screen.steps]
+
+
 def test_the_master_tells_when_it_was_started(master: Master) -> None:
     started = master.started()
     assert started is not None

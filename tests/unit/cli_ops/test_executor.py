@@ -220,6 +220,15 @@ def test_a_state_that_takes_long_tells_how_far_it_is(
     assert Bus.sent[-1][1]["state"] == ""
 
 
+def test_every_copy_of_the_module_reaches_the_listener(
+    executor: ModuleType, work: ModuleType, minion: Any
+) -> None:
+    """Salt has a copy for each loader; the function's own is another than the executor's."""
+    other = minion.load("_modules", "pigsty_work")
+    executor.execute({}, WORK, lambda: other.tell("copies files"), (), {})
+    assert [data["phase"] for _, data in Bus.sent] == ["copies files"]
+
+
 def test_nobody_listens_after_the_job_nor_in_another_thread(
     executor: ModuleType, work: ModuleType
 ) -> None:
