@@ -310,8 +310,12 @@ def _work(arguments: Sequence[str], deadline: str) -> None:
     """Run what only a leader can do, and say what pgBackRest itself can't see of a failure.
 
     Raises:
-        CommandExecutionError: it failed; the text holds pgBackRest's own words.
+        CommandExecutionError: it failed; the text holds pgBackRest's own words. Or its repository
+            is this machine's own, and full: then nothing was begun.
     """
+    free = _free()
+    if free is not None and (problem := room.archive(_path(), free)):
+        raise CommandExecutionError(problem)
     try:
         execute(arguments, deadline)
     except CommandExecutionError as err:
@@ -330,10 +334,8 @@ def _full(said: str) -> str:
     """Return a sentence on what it means that pgBackRest found no room; "" if it had some."""
     if not room.full(said):
         return ""
-    where = "the repository"
-    if _local():
-        path = _spec()["backup"]["options"]["path"]
-        where += f" ({path}, {sized(shutil.disk_usage(path).free)} free)"
+    free = _free()
+    where = "the repository" + ("" if free is None else f" ({_path()}, {sized(free)} free)")
     return (
         f"a disk is full, most likely that of {where}: make room, or keep fewer backups "
         "(retention_full). What was begun is never listed, and the next backup takes it up or "
@@ -401,14 +403,28 @@ def _await_lead() -> None:
         raise CommandExecutionError(str(err)) from err
 
 
+def _path() -> str:
+    """Return the repository's folder."""
+    return str(_spec()["backup"]["options"]["path"])
+
+
+def _free() -> int | None:
+    """Return the bytes that are free in a repository of this machine's own; None elsewhere."""
+    if not _local():
+        return None
+    try:
+        return shutil.disk_usage(_path()).free
+    except OSError:
+        return None  # it isn't there yet
+
+
 def _local() -> bool:
     return pgbackrest.local(_spec()["backup"]["options"])
 
 
 def _archive_info() -> Path:
     """Return where a repository of this machine's own says whose the stanza is."""
-    backup = _spec()["backup"]
-    return Path(backup["options"]["path"], "archive", backup["stanza"], "archive.info")
+    return Path(_path(), "archive", _spec()["backup"]["stanza"], "archive.info")
 
 
 def _prepared() -> int | None:

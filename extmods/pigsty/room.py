@@ -9,6 +9,8 @@ from pigsty.wording import sized
 
 #: What a copy beside a live cluster takes, as a multiple of the backup: its WAL comes on top.
 COPY = 1.2
+#: What a segment of WAL takes, which each backup has to archive before it begins.
+SEGMENT = 16 * 2**20
 #: How programs say that a write found no room: of the disk, or of somebody's share of it.
 _FULL = ("No space left on device", "Disk quota exceeded")
 
@@ -44,6 +46,24 @@ def place(where: str, backup: int, free: int, own: int) -> str:
     return (
         f"{where} has {sized(own)} of data that go and {sized(free)} free, the backup needs "
         f"{sized(backup)}"
+    )
+
+
+def archive(where: str, free: int) -> str:
+    """Return why a repository has no room for any backup; "" if it may have.
+
+    PostgreSQL would be waited for in vain for a minute: the segment with the backup's begin has to
+    be in the archive first.
+
+    Args:
+        where: the repository's folder.
+        free: bytes that are free there.
+    """
+    if free >= SEGMENT:
+        return ""
+    return (
+        f"the disk of the repository ({where}) is full: {sized(free)} free, a segment of WAL alone "
+        f"takes up to {sized(SEGMENT)}. Make room, or keep fewer backups (retention_full)"
     )
 
 

@@ -55,6 +55,23 @@ class AlertRow:
         return asdict(self)
 
 
+def explained(rows: Iterable[AlertRow]) -> list[str]:
+    """Return for each alert what it means, and for each place what to run, each of it once.
+
+    Args:
+        rows: alerts, in any order; what comes first is explained first.
+    """
+    commands: dict[str, dict[str, None]] = {}
+    meanings: dict[str, str] = {}
+    for row in rows:
+        meanings.setdefault(row.alert, row.meaning)
+        commands.setdefault(row.alert, {})[row.command] = None
+    return [
+        "\n".join((f"\n{alert}: {meaning}", *(f"  $ {line}" for line in commands[alert])))
+        for alert, meaning in meanings.items()
+    ]
+
+
 def declared(topology: Topology, infra: InfraNode) -> Iterator[TargetRow]:
     """Yield every target that an infra node's Prometheus shall have."""
     pairs = [*targets.everything(topology)]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pigsty_cli.inventories import find
 from pigsty_cli.output import emit, inventory_option, message, output_option
-
-if TYPE_CHECKING:
-    from pigsty.watching import AlertRow
 
 COLUMNS = {
     "level": "LEVEL",
@@ -61,14 +56,5 @@ def command(pending: bool, rules: bool, inventory: str | None, output: str) -> N
         message("No alert is firing.")
         return
     emit([row.to_dict() for row in rows], columns=COLUMNS)
-    _explain(rows)
-
-
-def _explain(rows: list[AlertRow]) -> None:
-    """Say once for each alert what it means, and for each place what to run."""
-    said = set()
-    for row in rows:
-        if row.alert not in said:
-            said.add(row.alert)
-            message(f"\n{row.alert}: {row.meaning}")
-        message(f"  $ {row.command}")
+    for text in watching.explained(rows):
+        message(text)

@@ -85,7 +85,8 @@ def test_the_master_itself_has_a_pillar_for_orchestrations_without_a_module_or_a
 
 def test_an_orchestration_that_cannot_begin_fails_with_one_message(master: Any) -> None:
     """This machine is no admin node: the inventory that the commands read isn't there."""
-    result = master.salt_run_cli().run("state.orchestrate", "orch.upgrade")
+    words = ("state.orchestrate", "orch.upgrade", 'pillar={"cluster": "pg-test"}')
+    result = master.salt_run_cli().run(*words)
     assert result.returncode == 1
     (states,) = result.data["data"].values()
     (state,) = states.values()

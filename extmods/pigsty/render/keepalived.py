@@ -9,6 +9,7 @@ replaced when keepalived ends, however it ends, and systemd removes it at each b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_interface
 from typing import Any
 
 from pigsty.render.daemon import drop_in
@@ -49,7 +50,7 @@ def files(vip: Mapping[str, Any], interface: str) -> list[File]:
             # After a reload keepalived says nothing of a state that is still the same.
             f"ExecReload=-{NOTIFY}",
             # One that was killed left the address behind, and another node takes it as well.
-            f"ExecStopPost=-/usr/sbin/ip address del {address} dev {interface}",
+            f"ExecStopPost=-/usr/sbin/ip address del {_whole(address)} dev {interface}",
             f"ExecStopPost=-{NOTIFY} UNIT {UNIT} STOP",
         ),
     ]
@@ -123,6 +124,11 @@ def notify(address: str, vrid: int, interface: str) -> str:
         )
         + "\n"
     )
+
+
+def _whole(address: str) -> str:
+    """Return an address with its prefix length: without one keepalived sets it for itself alone."""
+    return str(ip_interface(address))
 
 
 def _name(vrid: int) -> str:

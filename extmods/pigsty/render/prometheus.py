@@ -203,7 +203,8 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         found["metric_relabel_configs"] = [
             {
                 "source_labels": ["__name__"],
-                "regex": f"(node|process|go|pigsty|promhttp|haproxy_process)_.*|{_HAPROXY}",
+                "regex": f"(node|process|go|pigsty|promhttp|keepalived|haproxy_process)_.*"
+                f"|{_HAPROXY}",
                 "action": "keep",
             },
             _about_others("drop"),

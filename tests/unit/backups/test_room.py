@@ -28,6 +28,12 @@ def test_in_place_only_what_surely_cant_work_is_refused(free, own):
     assert "/pg/data" in refused and "the backup needs 10.0 GiB" in refused
 
 
+def test_a_repository_without_room_for_a_segment_is_full():
+    assert room.archive("/pg/backup", room.SEGMENT) == ""
+    said = room.archive("/pg/backup", room.SEGMENT - 1)
+    assert "(/pg/backup) is full: 16.0 MiB free" in said and "Make room" in said
+
+
 def test_a_full_disk_is_known_by_the_programs_words():
     assert room.full("ERROR: [082]: unable to write '/b': [28] No space left on device")
     assert room.full("unable to write '/b': [122] Disk quota exceeded")

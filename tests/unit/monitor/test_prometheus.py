@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+import yaml
 
+from pigsty.dashboards import PAGES, model
 from pigsty.metrics import DRIFT
 from pigsty.render import prometheus
 from pigsty.render.files import BANNER
@@ -106,6 +109,21 @@ def test_only_the_admin_node_is_believed_about_others(deployment, compiled):
     assert (kept["action"], dropped["action"]) == ("keep", "drop")
     assert kept["regex"] == dropped["regex"]
     assert {"pigsty_minion_connected", DRIFT} <= set(kept["regex"].split("|"))
+
+
+def test_what_rules_and_pages_ask_of_nodes_is_kept(deployment, compiled):
+    found = spec(compiled, deployment())
+    config = read(prometheus.config(found))
+    (job,) = [job for job in config["scrape_configs"] if job["job_name"] == "node"]
+    kept = re.compile(job["metric_relabel_configs"][0]["regex"])
+    groups = [group for text in found["rules"].values() for group in yaml.safe_load(text)["groups"]]
+    asked = [rule["expr"] for group in groups for rule in group["rules"]]
+    panels = [panel for page in PAGES for panel in page.panels()]
+    asked += [query.expr for panel in panels for query in panel.expressions()]
+    names = {name for expr in asked for name in model.metrics(expr) if ":" not in name}
+    of_nodes = {name for name in names if model.program(name) in ("node", "haproxy")}
+    assert {"keepalived_up", "node_load1"} <= of_nodes
+    assert {name for name in of_nodes if not kept.fullmatch(name)} == set()
 
 
 def test_on_the_admin_node_the_event_bus_is_told(deployment, compiled):

@@ -59,6 +59,15 @@ def alert(name, level, state="firing", at="2026-11-21T07:00:00.5Z"):
     return {"labels": labels, "annotations": said, "state": state, "activeAt": at}
 
 
+def test_an_alert_of_many_machines_is_explained_once_and_so_is_each_command():
+    names = ("NodeDown", "PgDown", "NodeDown")
+    rows = watching.alerts([alert(name, "0") for name in names], pending=False)
+    assert watching.explained(rows) == [
+        "\nNodeDown: bad\n  $ pigsty status",
+        "\nPgDown: bad\n  $ pigsty status",
+    ]
+
+
 def test_the_worst_and_the_oldest_alert_comes_first():
     live = [
         alert("C", "2"),

@@ -174,7 +174,7 @@ def test_however_it_ends_address_and_metrics_are_set_right() -> None:
     unit = files["/etc/systemd/system/keepalived.service.d/pigsty.conf"].splitlines()
     stops = [line for line in unit if line.startswith("ExecStopPost=")]
     assert stops == [
-        "ExecStopPost=-/usr/sbin/ip address del 10.0.0.99 dev eth0",
+        "ExecStopPost=-/usr/sbin/ip address del 10.0.0.99/32 dev eth0",
         f"ExecStopPost=-{keepalived.NOTIFY} UNIT keepalived.service STOP",
     ]
     assert f"ExecReload=-{keepalived.NOTIFY}" in unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -302,6 +303,18 @@ def test_a_full_disk_is_said_first_and_what_it_means(setup, member, tmp_path, sh
     assert "a disk is full" in first and "make room" in first
     assert (f"({tmp_path / 'backup'}, " in first) is not shared
     assert rest.endswith("unable to write '/b/x': [28] No space left on device")
+
+
+def test_on_a_full_disk_nothing_is_begun_and_nobody_waits(setup, member, monkeypatch, tmp_path):
+    managed, repository = setup("primary")
+    free = SimpleNamespace(free=2**20)
+    monkeypatch.setattr(repository.module.shutil, "disk_usage", lambda _: free)
+    ret = managed("pg-test")
+    assert (ret["result"], repository.calls) == (False, [["stanza-create"]])
+    assert f"({tmp_path / 'backup'}) is full: 1.0 MiB free" in ret["comment"]
+    # A disk of somebody else's is asked by its owner alone.
+    member.pillar["pigsty"]["pgsql"]["backup"]["options"]["type"] = "s3"
+    assert managed("pg-test")["result"] is True
 
 
 def test_archiving_that_holds_the_lock_is_waited_for(setup, monkeypatch):
