@@ -74,7 +74,9 @@ def test_the_address_has_one_holder_whoever_ends_and_what_watches_is_told(
     try:
         inventory.apply(*HOSTS, "-m", "node")
         vip.settles(first, second)
-        # All of its processes at once: nobody of them takes the address away or says anything.
+        # All of its processes at once: nobody of them takes the address away or says anything, not
+        # even in the moment between the end of the first and the second.
+        vip.run(first, "systemctl", "kill", "--signal=SIGSTOP", keepalived.UNIT)
         vip.run(first, "systemctl", "kill", "--signal=SIGKILL", keepalived.UNIT)
         began = time.monotonic()
         vip.settles(second, first)
