@@ -8,7 +8,7 @@ from typing import Any
 
 from pigsty import backups, pitr
 from pigsty.topology import PgCluster
-from pigsty.wording import lasted
+from pigsty.wording import took
 from pigsty_cli import drills, lock, progress, remote
 from pigsty_cli.commands.pgsql_backup import declared, leader
 from pigsty_cli.errors import CliError, Refused, UsageError
@@ -77,7 +77,7 @@ class Restore:
             found = remote.call(
                 self.master, host, function, words, deadline=deadline, screen=screen
             )
-        message(f"{what}: done in {lasted(time.monotonic() - begin)}")
+        message(f"{what}: done in {took(time.monotonic() - begin)}")
         return found
 
     def aside(self, backup: backups.Backup, port: int) -> Row:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
+#: Up to so many seconds a tenth of one says something.
+_QUICK = 10
 #: Up to so many seconds each of them is told.
 _PATIENT = 120
 
@@ -30,6 +32,15 @@ def sized(size: int) -> str:
             return f"{number:.1f} {unit}" if unit != "B" else f"{size} B"
         number /= _STEP
     return f"{number:.1f} {_UNITS[-1]}"
+
+
+def took(seconds: float) -> str:
+    """Return how long something took that has ended: "0.4 s", and as :func:`lasted` from 10 s on.
+
+    Args:
+        seconds: how long, in seconds.
+    """
+    return f"{seconds:.1f} s" if seconds < _QUICK else lasted(seconds)
 
 
 def lasted(seconds: float) -> str:

@@ -51,7 +51,7 @@ def backup(cluster: str, kind: str, inventory: str | None, output: str) -> None:
       pigsty pgsql backup pg-meta
       pigsty pgsql backup pg-meta --type full
     """
-    from pigsty.wording import lasted
+    from pigsty.wording import took
     from pigsty_cli import progress, remote
     from pigsty_cli.saltapi import Master
 
@@ -70,7 +70,7 @@ def backup(cluster: str, kind: str, inventory: str | None, output: str) -> None:
                 deadline="backup.run",
                 screen=screen,
             )
-    message(f"{what}: done in {lasted(time.monotonic() - begin)}")
+    message(f"{what}: done in {took(time.monotonic() - begin)}")
     emit([_row(found)] if output == "table" else found, output, columns=COLUMNS)
 
 

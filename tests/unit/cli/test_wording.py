@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pigsty.wording import counted, lasted, sized
+from pigsty.wording import counted, lasted, sized, took
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_bytes_as_a_person_reads_them(size: int, text: str) -> None:
 )  # fmt: skip
 def test_a_time_as_a_person_reads_it(seconds: float, text: str) -> None:
     assert lasted(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.44, "0.4 s"), (10.4, "10 s"), (725, "12 min")])
+def test_what_has_ended_took_so_long(seconds: float, text: str) -> None:
+    assert took(seconds) == text

@@ -99,11 +99,9 @@ def test_one_sees_how_far_a_backup_is(
     monkeypatch.setattr(remote, "call", call)
     assert ask("backup", "pg-test") == exitcodes.OK
     what = "incr backup of pg-test on 10.10.10.12"
-    assert capsys.readouterr().err.splitlines() == [
-        f"{what} …",
-        f"{what}: copies files, 43 % of 100 B (0 s)",
-        f"{what}: done in 0 s",
-    ]
+    *said, end = capsys.readouterr().err.splitlines()
+    assert said == [f"{what} …", f"{what}: copies files, 43 % of 100 B (0 s)"]
+    assert end.startswith(f"{what}: done in ")
 
 
 def test_backups_and_their_window(calls: list[Any], capsys: Any) -> None:
