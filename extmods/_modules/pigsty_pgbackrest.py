@@ -331,10 +331,13 @@ def _work(arguments: Sequence[str], deadline: str) -> None:
 
 
 def _full(said: str) -> str:
-    """Return a sentence on what it means that pgBackRest found no room; "" if it had some."""
-    if not room.full(said):
-        return ""
+    """Return a sentence on what it means that pgBackRest found no room; "" if it had some.
+
+    Its last words may be about the file that it couldn't write again, so the disk is asked too.
+    """
     free = _free()
+    if not room.full(said) and (free is None or not room.archive(_path(), free)):
+        return ""
     where = "the repository" + ("" if free is None else f" ({_path()}, {sized(free)} free)")
     return (
         f"a disk is full, most likely that of {where}: make room, or keep fewer backups "

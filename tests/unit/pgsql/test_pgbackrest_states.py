@@ -305,6 +305,26 @@ def test_a_full_disk_is_said_first_and_what_it_means(setup, member, tmp_path, sh
     assert rest.endswith("unable to write '/b/x': [28] No space left on device")
 
 
+def test_a_disk_that_fills_meanwhile_is_told_whatever_the_last_words_are(
+    setup, monkeypatch, tmp_path
+):
+    managed, repository = setup("primary")
+    free = SimpleNamespace(free=2**30)
+    monkeypatch.setattr(repository.module.shutil, "disk_usage", lambda _: free)
+    made = repository.module.execute
+
+    def execute(arguments, deadline):
+        if arguments[0] == "backup":
+            free.free = 0
+            raise CommandExecutionError("unable to write '/b/x': [2] No such file or directory")
+        return made(arguments, deadline)
+
+    repository.module.execute = execute
+    comment = managed("pg-test")["comment"]
+    assert comment.startswith("a disk is full")
+    assert f"({tmp_path / 'backup'}, 0 B free)" in comment and comment.endswith("or directory")
+
+
 def test_on_a_full_disk_nothing_is_begun_and_nobody_waits(setup, member, monkeypatch, tmp_path):
     managed, repository = setup("primary")
     free = SimpleNamespace(free=2**20)
