@@ -29,6 +29,7 @@ from pigsty.template_bounds import (
     MAX_TEXT,
     check_call,
     check_operation,
+    refused,
 )
 from pigsty.template_filters import FILTERS, GLOBALS, TESTS
 
@@ -191,6 +192,11 @@ class _Environment(ImmutableSandboxedEnvironment, NativeEnvironment):
         """Call something after a look at how large the result would be."""
         check_call(__obj, args)
         return super().call(__context, __obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Refuse ``str.format``, whose widths know no bound, before jinja2 makes one of its own."""
+        wrapped = super().wrap_str_format(value)
+        return wrapped and refused(f"the method {wrapped.__name__}", "its widths know no bound")
 
 
 class _Bounds(NodeTransformer):

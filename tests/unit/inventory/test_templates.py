@@ -127,6 +127,8 @@ class TestRefused:
             ("{{ ''.__class__.__mro__ }}", "unsafe"),
             ("{{ text.__init__.__globals__ }}", "unsafe"),
             ("{{ 1 / 0 }}", "division by zero"),
+            ("{{ '{:>9}'.format(1) }}", "the method format is not available"),
+            ("{{ '{a:>9}'.format_map(map) }}", "the method format_map is not available"),
             ("{{ 'a' | regex_replace('(', '') }}", "bad regular expression"),
             ("{{ map | json_query('[') }}", "bad JMESPath"),
             ("{{ items | mandatory and zz | mandatory }}", "mandatory"),
