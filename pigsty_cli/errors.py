@@ -83,10 +83,15 @@ def of_machine(error: OSError, folders: Sequence[str] = _FOLDERS) -> str:
     """
     if error.errno not in _MACHINE:
         return ""
-    full = sorted(filter(_full, folders)) if error.errno in _NO_ROOM else []
-    where = f" (full: {', '.join(full)})" if full else ""
+    full = full_disks(folders) if error.errno in _NO_ROOM else ""
+    where = f" (full: {full})" if full else ""
     advice = "; make room, then the same command again" if error.errno in _NO_ROOM else ""
     return f"{error.strerror}{where}{advice}"
+
+
+def full_disks(folders: Sequence[str] = _FOLDERS) -> str:
+    """Return which folders lie on a disk of this machine that is full, in words; "" for none."""
+    return ", ".join(sorted(filter(_full, folders)))
 
 
 def _full(folder: str) -> bool:

@@ -16,6 +16,7 @@ from pigsty.clients import minions
 from pigsty.deadlines import DEADLINES
 from pigsty.errors import PigstyError
 from pigsty_cli import exitcodes
+from pigsty_cli.errors import full_disks
 
 #: Configuration of the Salt master; the environment variable is Salt's own.
 CONFIG = Path(os.environ.get("SALT_MASTER_CONFIG", "/etc/salt/master"))
@@ -137,7 +138,10 @@ class Master:
                 **more,
             )
         except Exception as error:
-            raise SaltError(f"the Salt master didn't take the job: {error}") from error
+            # The master doesn't say why it can't write its records.
+            full = full_disks()
+            why = f"no space left on device ({full})" if full else error
+            raise SaltError(f"the Salt master didn't take the job: {why}") from error
         if not taken:
             raise SaltError("the Salt master refused the job: are you root?")
         return Published(str(taken["jid"]), frozenset(taken["minions"]))

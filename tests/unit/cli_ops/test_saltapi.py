@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,27 @@ def test_without_a_master_the_way_out_is_named(tmp_path: Path) -> None:
     with pytest.raises(SaltError, match="pigsty init") as caught:
         Master(tmp_path / "master")
     assert caught.value.exit_code == exitcodes.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("full", "said"),
+    [
+        ("", "the Salt master didn't take the job: it choked"),
+        ("/var/cache/salt", "didn't take the job: no space left on device (/var/cache/salt)"),
+    ],
+)
+def test_a_master_that_has_no_room_is_told_by_its_disk(
+    monkeypatch: pytest.MonkeyPatch, full: str, said: str
+) -> None:
+    def choke(*_: Any, **__: Any) -> None:
+        raise RuntimeError("it choked")
+
+    master = object.__new__(Master)
+    master._client = SimpleNamespace(pub=choke)
+    monkeypatch.setattr(saltapi, "full_disks", lambda: full)
+    with pytest.raises(SaltError) as caught:
+        master.publish(["a"], "test.ping", [])
+    assert said in str(caught.value)
 
 
 def test_answers_to_several_questions_come_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
