@@ -174,7 +174,7 @@ def test_an_expired_certificate_of_the_portal_is_told_of_and_the_portal_serves(a
     assert "expired" in err, "who comes is told by nobody but TLS itself"
     ended = ("CertificateExpires", "pg-meta-1")
     told = lambda: ended in _alerts(admin, "--pending")  # noqa: E731
-    eventually("an alert tells of it", told, "a target is looked at")
+    eventually("an alert tells of it", told, "an alert is on its way")
 
 
 def test_machines_are_pinged_and_answer(admin: Any) -> None:
@@ -260,7 +260,7 @@ def test_a_broken_route_is_refused_and_a_dead_receiver_holds_nobody_else_up(
     heard = lambda: name in receiver()  # noqa: E731
     eventually("the living receiver hears of it", heard, "an alert goes out")
     silent = lambda: ("AlertsNotSent", "alertmanager-1") in _alerts(admin, "--pending")  # noqa: E731
-    eventually("an alert says that nobody hears", silent, "a target is looked at")
+    eventually("an alert says that nobody hears", silent, "an alert is on its way")
 
 
 def test_a_full_disk_of_metrics_is_told_of_and_ends_when_there_is_room(

@@ -27,8 +27,10 @@ OF_THE_REPLICA = {
     "PostgresExporterDown",
 }
 OF_ITS_CLUSTER = "PostgresReplicationBreak"
-#: What processors, disks and memory that all nodes of a sandbox share raise by themselves.
+#: What processors, disks and memory that all nodes of a sandbox share raise by themselves, and what
+#: tells a minute later of a restart in a scenario before.
 SHARED = {
+    "PostgresRestart",
     "NodeCpuHigh",
     "NodeDiskSlow",
     "NodeFsFullSoon",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pigsty.logserver import PREFIX as LOGS
 from pigsty.render.files import BANNER, File, text
 from pigsty.render.grafana import PATH as GRAFANA
 from pigsty.render.portal import FOLDER as PAGES
@@ -94,9 +95,10 @@ def _programs(site: Mapping[str, Any]) -> list[str]:
     """Return the locations of what listens on the loopback, and of the nodes' admin pages."""
     lines = []
     for program in site["programs"]:
-        lines += _location(
-            f"{program['path']}/", f"http://127.0.0.1:{program['port']}", _guard(site)
-        )
+        # nginx's own record is among what is searched: each question would find itself.
+        quiet = ["access_log off;"] if program["path"] == LOGS else []
+        target = f"http://127.0.0.1:{program['port']}"
+        lines += _location(f"{program['path']}/", target, [*quiet, *_guard(site)])
     if site["grafana"]:
         # It asks for its own password, too.
         target = f"http://127.0.0.1:{site['grafana']}"

@@ -161,6 +161,9 @@ def _job(job: str, folder: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "job_name": job,
         "file_sd_configs": [{"files": [f"{folder}/{job}/*.yml"], "refresh_interval": spec["look"]}],
+        # Of a job without any source left, a reload keeps the last targets until the next start
+        # (up to 2.53 at least, where the last file of a folder goes just before it).
+        "static_configs": [{"targets": []}],
     }
     if job != "ping":
         # Where it is plain HTTP, and where no certificate is asked for, it isn't shown.

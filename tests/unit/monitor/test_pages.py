@@ -114,6 +114,13 @@ def test_what_others_wrote_is_there_with_its_licence():
     assert "MIT" in (STATIC / "vendor/uPlot.LICENSE").read_text("utf-8")
 
 
+def test_nginx_keeps_no_record_of_searches_that_they_would_find(compiled, deployment):
+    text = nginx.config(compiled(deployment(), "10.1.1.1")["infra"]["nginx"])
+    for path, silent in (("/logs/api/", True), ("/prometheus/", False)):
+        block = text.split(f"location {path} {{")[1].split("\n    }")[0]
+        assert ("access_log off;" in block) == silent
+
+
 def test_the_pages_may_only_ask_their_own_server(compiled, deployment):
     text = nginx.config(compiled(deployment(), "10.1.1.1")["infra"]["nginx"])
     for path in ("= /", "/portal/"):

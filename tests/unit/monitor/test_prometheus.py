@@ -32,6 +32,7 @@ def test_every_job_finds_its_targets_by_files(deployment, compiled):
         (files,) = job["file_sd_configs"]
         assert files["files"] == [f"/infra/targets/{name}/*.yml"]
         assert files["refresh_interval"] == "5s"
+        assert job["static_configs"] == [{"targets": []}], "a job that loses its last file lets go"
     assert config["global"]["scrape_interval"] == "10s"
     assert config["global"]["scrape_timeout"] == "8s"
     for name in ("etcd", "patroni"):
