@@ -133,7 +133,7 @@ class Browser:
         found: list[dict[str, Any]] = self.run(
             "return [...document.querySelectorAll('.panel .marks i')].map((mark) => ({"
             " panel: mark.closest('.panel').querySelector('h3').firstChild.textContent,"
-            " text: mark.textContent, time: Number(mark.dataset.time),"
+            " text: mark.dataset.text, time: Number(mark.dataset.time),"
             " bad: mark.className === 'bad',"
             " place: mark.offsetLeft / mark.parentElement.clientWidth }))"
         )

@@ -35,7 +35,7 @@ export function flag(plot, found) {
     if (!(at >= 0 && at <= width)) return null;
     const room = at - last >= APART;
     if (room) last = at;
-    const line = el("i", { class: bad ? "bad" : "", data: { time } }, room ? el("span", { class: at > width - APART ? "left" : "" }, text) : null);
+    const line = el("i", { class: bad ? "bad" : "", data: { time, text } }, room ? el("span", { class: at > width - APART ? "left" : "" }, text) : null);
     line.style.left = `${at}px`;
     return line;
   }));
