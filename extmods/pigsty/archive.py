@@ -8,7 +8,7 @@ member of that cluster and in its backups. Only reactions that have ended are in
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +130,7 @@ def batch(journal: Journal, after: int) -> Batch:
     return Batch(tuple(rows), tuple(gone), revision)
 
 
-def _row(revision: int, reaction: Reaction, ended: float, entries: Iterable[Entry]) -> Row:
-    entries = list(entries)
+def _row(revision: int, reaction: Reaction, ended: float, entries: Sequence[Entry]) -> Row:
     causes = [
         {"at": entry.at, "sender": entry.hint.sender, "data": _plain(entry.hint.data)}
         for entry in entries

@@ -9,7 +9,7 @@ from the tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -148,17 +148,12 @@ class ApplyStep:
             text: the event's tag.
             event: its data, ``{"id": …, "data": {…}}`` as the master wraps what a minion sends.
         """
-        if not text.startswith("pigsty/apply/node/") or not isinstance(event, Mapping):
+        if not text.startswith("pigsty/apply/node/"):
             return None
-        data, sender = event.get("data"), event.get("id")
-        if not isinstance(data, Mapping) or not isinstance(sender, str):
+        found = _told(event, ("done", "total", "changed", "failed"), _MANY)
+        if found is None:
             return None
-        counts: dict[str, int] = {}
-        for key in ("done", "total", "changed", "failed"):
-            count = data.get(key)
-            if type(count) is not int or not 0 <= count < _MANY:
-                return None
-            counts[key] = count
+        sender, data, counts = found
         jid, state = str(data.get("jid", "")), printable(data.get("state", ""))
         return cls(id=sender, jid=jid, state=state, **counts)
 
@@ -191,18 +186,38 @@ class WorkStep:
             text: the event's tag.
             event: its data, ``{"id": …, "data": {…}}`` as the master wraps what a minion sends.
         """
-        if text != TAGS["work.step"] or not isinstance(event, Mapping):
+        if text != TAGS["work.step"]:
             return None
-        data, sender = event.get("data"), event.get("id")
-        if not isinstance(data, Mapping) or not isinstance(sender, str):
+        found = _told(event, ("done", "total"), _MUCH)
+        if found is None:
             return None
-        done, total = data.get("done"), data.get("total")
-        if type(done) is not int or type(total) is not int:
-            return None
-        if not (0 <= done < _MUCH and 0 <= total < _MUCH):
-            return None
+        sender, data, sizes = found
         words = {key: printable(data.get(key, "")) for key in ("jid", "phase", "detail")}
-        return cls(id=sender, done=done, total=total, **words)
+        return cls(id=sender, done=sizes["done"], total=sizes["total"], **words)
+
+
+def _told(
+    event: Any, keys: Sequence[str], limit: int
+) -> tuple[str, Mapping[str, Any], dict[str, int]] | None:
+    """Return who sent a step, its data, and numbers of it; None when it is not well-formed.
+
+    Args:
+        event: as the master wraps what a minion sends.
+        keys: the numbers that have to be there.
+        limit: each is below it, and not below zero.
+    """
+    if not isinstance(event, Mapping):
+        return None
+    data, sender = event.get("data"), event.get("id")
+    if not isinstance(data, Mapping) or not isinstance(sender, str):
+        return None
+    numbers: dict[str, int] = {}
+    for key in keys:
+        number = data.get(key)
+        if type(number) is not int or not 0 <= number < limit:
+            return None
+        numbers[key] = number
+    return sender, data, numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import json
 import math
 import random
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,18 +22,6 @@ from pigsty.journal import KEEP_SECONDS, Journal, Reaction
 from pigsty.pillar.site import Site
 
 CHANGED = {"changed": {"10.1.1.1": ["pgsql-hba"]}}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    found = Journal(path)
-    yield found
-    found.close()
 
 
 def leader(cluster: str = "a", name: str = "a-2") -> Hint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,13 +15,6 @@ from pigsty.journal import KEEP_SECONDS, Journal, JournalError
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "journal.db"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    found = Journal(path)
-    yield found
-    found.close()
 
 
 def leader(cluster: str = "a", name: str = "a-1") -> Hint:

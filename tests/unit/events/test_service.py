@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,11 +60,6 @@ class Until(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         self._world.time += 1.0
         return self._world.time > self._end
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "journal.db"
 
 
 def _serve(world: World, path: Path, seconds: float) -> None:

@@ -78,13 +78,6 @@ def world() -> World:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    found = Journal(tmp_path / "journal.db")
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def at_work(world: World, tmp_path: Path) -> Iterator[Worker]:
     found = Worker(lambda: Journal(tmp_path / "journal.db"), world, world.clock)
     yield found
