@@ -154,7 +154,7 @@ def test_a_power_cut_raises_exactly_its_alerts_and_they_clear_by_themselves(
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_every_alert_fires_and_clears(admin: Any) -> None:
+def test_every_alert_fires_and_clears_and_a_size_outlasts_a_restart(admin: Any) -> None:
     assert (REPOSITORY / "states/infra/rules").is_dir()
     test = "/tmp/pigsty-rules.yml"
     admin.run(["sh", "-c", f"cat > {test}"], stdin=alerts.document(list(RULES)))

@@ -42,6 +42,9 @@ def test_the_home_page_shows_the_deployment_within_a_second(
             browser.open("/")
             took.append(float(browser.run("return document.documentElement.dataset.drawn")))
         assert f"Leader\n{whole.leader()['member']}\n" in browser.text('[data-cluster="pg-test"]')
+        # Other scenarios may just have made members anew; some figures are computed once a minute.
+        facts = browser.text('[data-cluster="pg-test"] dl').split("Alerts")[0]
+        assert "none" not in facts and "\u2013" not in facts, facts
         # Other scenarios' work on the machine may not have ended.
         assert min(took) <= HOME, took
         return min(took)
@@ -51,9 +54,6 @@ def test_the_home_page_shows_the_deployment_within_a_second(
     card = browser.text('[data-cluster="pg-test"]')
     for member in whole.members():
         assert member["member"] in card
-    facts = browser.text('[data-cluster="pg-test"] dl').split("Alerts")[0]
-    assert "none" not in facts
-    assert "\u2013" not in facts
     assert browser.run("return document.querySelectorAll('tr[data-node]').length") >= 3
     for program in ("PostgreSQL", "Patroni", "PgBouncer", "HAProxy", "etcd", "Prometheus"):
         assert program in browser.text("main")

@@ -225,6 +225,24 @@ ALERTS: dict[str, list[Series]] = {
 }
 
 
+#: The size of a database that an exporter misses while its server restarts, and a dropped one's.
+_SIZE: dict[str, Any] = {
+    "interval": f"{SCRAPE}s",
+    "input_series": [
+        {"series": f'pg_size_bytes{{{I1},datname="test"}}', "values": "7x9 stale _x5 8x60"},
+        {"series": f'pg_size_bytes{{{I1},datname="gone"}}', "values": "1x9 stale _x66"},
+    ],
+    "promql_expr_test": [
+        {
+            "expr": "pg:cls:size",
+            "eval_time": asked,
+            "exp_samples": [{"labels": 'pg:cls:size{cls="pg-test"}', "value": size}],
+        }
+        for asked, size in (("1m", 8), ("2m", 8), ("3m", 9), ("10m", 8))
+    ],
+}
+
+
 def document(rule_files: list[str]) -> str:
     """Return promtool's test: each alert fires while something is wrong, and not afterwards.
 
@@ -232,7 +250,7 @@ def document(rule_files: list[str]) -> str:
     computed once for all, which takes seconds instead of minutes.
     """
     quick = [name for name in ALERTS if name not in WAITING]
-    tests = [_test(quick, *QUICK), _test(WAITING, *SLOW)]
+    tests = [_test(quick, *QUICK), _test(WAITING, *SLOW), _SIZE]
     return json.dumps({"rule_files": rule_files, "evaluation_interval": "30s", "tests": tests})
 
 

@@ -59,6 +59,11 @@ def test_every_alert_has_series_that_raise_and_clear_it():
 
 def test_the_test_of_promtool_asks_for_each_alert_twice():
     document = json.loads(table.document(["rules.yml"]))
-    asked = [test for group in document["tests"] for test in group["promql_expr_test"]]
+    asked = [
+        test
+        for group in document["tests"]
+        for test in group["promql_expr_test"]
+        if "alertname" in test["expr"]
+    ]
     assert len(asked) == 2 * len(table.ALERTS)
     assert sum(bool(test["exp_samples"]) for test in asked) == len(table.ALERTS)
