@@ -25,6 +25,11 @@ from pigsty_cli.saltapi import EXECUTOR, Published
 PRESENCE = ("saltutil.is_running", "pigsty_extmods.fingerprint")
 #: Where this master's modules are: the core package is a neighbour of the folders of each kind.
 EXTMODS = Path(pigsty.__file__).resolve().parents[1]
+#: What the Salt master reads once: the core, its own modules, the catalogues, the rules of alerts.
+KEPT = (
+    *(EXTMODS / name for name in ("pigsty", "_engines", "_pillar", "_runners")),
+    *(EXTMODS.parent / name for name in ("pillar/os", "pillar/params", "states/infra/rules")),
+)
 _SYNC = ("saltutil.sync_all", "saltutil.refresh_modules")
 #: Copy what is new, and only then let the minion's main process read it, waiting until it has.
 _SYNC_ARGUMENTS = [
@@ -179,12 +184,12 @@ def _modules(answer: Any) -> Any:
 
 
 def outdated(started: float | None) -> bool:
-    """Whether the core package has changed since the Salt master started, which keeps what it read.
+    """Whether what the Salt master keeps in its memory has changed since it started.
 
     Args:
         started: when the master was started, None if unknown.
     """
-    return started is not None and extmods.changed(Path(pigsty.__file__).parent) > started
+    return started is not None and extmods.changed(*KEPT) > started
 
 
 def repository_flag(topology: Topology) -> Path | None:

@@ -29,9 +29,17 @@ def fingerprint(folder: Path, prefix: str = "") -> str:
     return digest.hexdigest()
 
 
-def changed(folder: Path) -> float:
-    """Return when the newest file of a folder was written (seconds since 1970); 0 without files."""
-    return max((path.stat().st_mtime for path in _files(folder)), default=0.0)
+def changed(*places: Path) -> float:
+    """Return when the newest file of some folders was written.
+
+    Args:
+        places: the folders; one that isn't there has no files.
+
+    Returns:
+        Seconds since 1970; 0 without files.
+    """
+    files = (path for place in places for path in _files(place))
+    return max((path.stat().st_mtime for path in files), default=0.0)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -72,3 +73,38 @@ def test_nothing_synced_is_a_fingerprint_too(repository: Path, tmp_path: Path) -
 def test_the_core_of_this_repository_is_in_it() -> None:
     names = {path.as_posix() for path in extmods._files(applying.EXTMODS / "_utils")}
     assert any(name.endswith("_utils/pigsty/clients/extmods.py") for name in names)
+
+
+def test_the_newest_file_of_some_folders_counts(repository: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("_modules/a.py", "core/deep/d.py", "_states/b.py")):
+        os.utime(repository / name, (100 + number, 100 + number))
+    places = (repository / "_modules", tmp_path / "none", repository / "core/deep")
+    assert extmods.changed(*places) == 101
+    assert extmods.changed(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "extmods/pigsty/topology.py",
+        "extmods/_pillar/pigsty_pillar.py",
+        "extmods/_runners/pigsty_react.py",
+        "extmods/_engines/pigsty_dcs.py",
+        "pillar/os/debian-12/node.yml",
+        "pillar/params/pgsql.yml",
+        "states/infra/rules/pgsql.yml",
+    ],
+)
+def test_a_master_is_outdated_when_a_file_that_it_keeps_is_newer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    assert (applying.EXTMODS.parent / name).exists(), "as in this repository"
+    places = [tmp_path / place.relative_to(applying.EXTMODS.parent) for place in applying.KEPT]
+    monkeypatch.setattr(applying, "KEPT", places)
+    file = tmp_path / name
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    os.utime(file, (200, 200))
+    assert applying.outdated(199)
+    assert not applying.outdated(200)
+    assert not applying.outdated(None)
