@@ -16,6 +16,8 @@ from pigsty.returns import HostResult, merge
 
 __virtualname__ = "pigsty_orch"
 
+#: The key of the master's own pillar, which orchestrations see.
+OWN = "pigsty"
 #: Does something, or only looks if it is told so. What it changes goes into the mapping as it
 #: happens: one that fails has done what stands there. Returns what was done, "" for nothing.
 Work = Callable[[bool, dict[str, Any]], str]
@@ -28,16 +30,18 @@ def __virtual__() -> str | tuple[bool, str]:
     return __virtualname__
 
 
-def deployed(name: str, targets: Any = ()) -> dict[str, Any]:
+def deployed(name: str, targets: Any = (), given: Any = ()) -> dict[str, Any]:
     """Have machines match the inventory, as `pigsty apply` does.
 
     Args:
         name: a label.
         targets: whom, as a person names them: hosts, clusters, groups; all nodes by default.
+        given: the keys of the pillar that this was read from.
     """
     from pigsty_cli import running
 
     def work(test: bool, changes: dict[str, Any]) -> str:
+        _expect(given, "targets")
         words = _words("targets", targets)
         what = " ".join(("salt-run state.orchestrate orch.deploy", *words))
         return _result(running.perform(running.whole(words, test=test), what), changes)
@@ -46,7 +50,7 @@ def deployed(name: str, targets: Any = ()) -> dict[str, Any]:
 
 
 def restarted(
-    name: str, cluster: Any = "", members: Any = (), pending: Any = False
+    name: str, cluster: Any = "", members: Any = (), pending: Any = False, given: Any = ()
 ) -> dict[str, Any]:
     """Restart PostgreSQL of a cluster in turn, as `pigsty pgsql restart` does.
 
@@ -55,6 +59,7 @@ def restarted(
         cluster: its name.
         members: only these.
         pending: only members that wait for a restart.
+        given: the keys of the pillar that this was read from.
     """
     from pigsty import operations
     from pigsty.operations import Plan, Snapshot
@@ -62,6 +67,7 @@ def restarted(
     from pigsty_cli.commands.pgsql_operations import reached
 
     def work(test: bool, changes: dict[str, Any]) -> str:
+        _expect(given, "cluster", "members", "pending")
         whose, only = _cluster(cluster), _words("members", members)
         waiting = _flag("pending", pending)
 
@@ -88,16 +94,18 @@ def restarted(
     return _ordered(name, work, f"{cluster}: nobody has to restart")
 
 
-def upgraded(name: str, cluster: Any = "") -> dict[str, Any]:
+def upgraded(name: str, cluster: Any = "", given: Any = ()) -> dict[str, Any]:
     """Have a cluster run the newest minor release, as `pigsty pgsql upgrade` does.
 
     Args:
         name: a label.
         cluster: its name.
+        given: the keys of the pillar that this was read from.
     """
     from pigsty_cli import upgrading
 
     def work(test: bool, changes: dict[str, Any]) -> str:
+        _expect(given, "cluster")
         rows: list[dict[str, Any]] = []
         try:
             plan = upgrading.upgrade(_cluster(cluster), test=test, rows=rows).plan
@@ -113,16 +121,18 @@ def upgraded(name: str, cluster: Any = "") -> dict[str, Any]:
     return _ordered(name, work, f"{cluster} runs the newest release that its sources have")
 
 
-def etcd_grown(name: str, members: Any = ()) -> dict[str, Any]:
+def etcd_grown(name: str, members: Any = (), given: Any = ()) -> dict[str, Any]:
     """Have members of the inventory belong to etcd, as `pigsty etcd add` does.
 
     Args:
         name: a label.
         members: which, by name or address; all by default.
+        given: the keys of the pillar that this, and who leaves, was read from.
     """
     from pigsty_cli import membership
 
     def work(test: bool, changes: dict[str, Any]) -> str:
+        _expect(given, "members", "leave", "dead")
         phases = membership.grow(_words("members", members), test=test)
         return _result(list(phases.results.values()) if phases else [], changes)
 
@@ -199,6 +209,20 @@ def _result(results: list[HostResult], changes: dict[str, Any]) -> str:
 def _restarts(members: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return restarts as they stand in ``changes``."""
     return {member: {"old": "", "new": "restarted"} for member in members}
+
+
+def _expect(given: Any, *keys: str) -> None:
+    """Refuse a pillar with a key that nothing reads: mistyped, it would widen the work to all.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from pigsty.targets import nearest
+    from pigsty_cli.errors import UsageError
+
+    for key in given:
+        if key not in (*keys, OWN):
+            raise UsageError(nearest(str(key), keys, "key of the pillar"))
 
 
 def _cluster(given: Any) -> str:

@@ -4,3 +4,4 @@
 orch-deploy:
   pigsty_orch.deployed:
     - targets: {{ pillar.get("targets", []) | tojson }}
+    - given: {{ pillar | list | tojson }}

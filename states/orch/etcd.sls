@@ -4,6 +4,7 @@
 orch-etcd-add:
   pigsty_orch.etcd_grown:
     - members: {{ pillar.get("members", []) | tojson }}
+    - given: {{ pillar | list | tojson }}
 
 orch-etcd-rm:
   pigsty_orch.etcd_shrunk:

@@ -5,3 +5,4 @@ orch-restart:
     - cluster: {{ pillar.get("cluster", "") | tojson }}
     - members: {{ pillar.get("members", []) | tojson }}
     - pending: {{ pillar.get("pending", False) | tojson }}
+    - given: {{ pillar | list | tojson }}

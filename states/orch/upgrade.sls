@@ -3,3 +3,4 @@
 orch-upgrade:
   pigsty_orch.upgraded:
     - cluster: {{ pillar.get("cluster", "") | tojson }}
+    - given: {{ pillar | list | tojson }}

@@ -113,6 +113,7 @@ def test_bad_input_is_one_message_and_nothing_is_touched(
         ("restart", {"cluster": "pg-tset"}, "did you mean pg-test"),
         ("upgrade", {"cluster": "pg-tset"}, "did you mean pg-test"),
         ("deploy", {"targets": ["pg-tset"]}, "did you mean pg-test"),
+        ("deploy", {"pg-tset": True}, "there are: targets"),
     ):
         said = _orchestrated(admin, name, **pillar)
         assert (said.code, said.result, said.changes) == (1, False, {}), said

@@ -143,6 +143,15 @@ def test_the_comment_says_in_which_order(world: World, cluster: list[str]) -> No
         ("deployed", {"targets": {"pg-test": 1}}, "targets is {'pg-test': 1}"),
         ("deployed", {"targets": "pg-tset"}, "pg-tset"),
         ("etcd_shrunk", {"members": "etcd-2", "dead": "no"}, "dead is 'no'"),
+        ("deployed", {"given": ["pigsty", "target"]}, "'target': did you mean targets?"),
+        ("upgraded", {"cluster": "pg-test", "given": ["clutser"]}, "did you mean cluster?"),
+        (
+            "restarted",
+            {"cluster": "pg-test", "given": ["cluster", "member"]},
+            "'member': did you mean members",
+        ),
+        ("etcd_grown", {"given": ["leave", "death"]}, "'death': did you mean dead"),
+        ("etcd_grown", {"given": ["x" * 9]}, "there are: members, leave, dead"),
     ],
 )
 def test_a_pillar_that_makes_no_sense_is_one_clear_message(
@@ -206,6 +215,10 @@ def test_each_file_names_states_that_there_are(name: str) -> None:
     text = (ROOT / f"states/orch/{name}.sls").read_text("utf-8")
     environment = jinja2.Environment(autoescape=False)
     rendered = yaml.safe_load(environment.from_string(text).render(pillar={}))
+    mistyped = yaml.safe_load(environment.from_string(text).render(pillar={"pigsty": 1, "x": 2}))
+    first, *_ = mistyped.values()
+    (arguments,) = first.values()
+    assert {"given": ["pigsty", "x"]} in arguments
     module = _state()
     for body in rendered.values():
         (full,) = body
