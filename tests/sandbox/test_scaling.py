@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,7 +164,7 @@ def copied(admin: Any, turned: Cluster, inventory: Inventory) -> Iterator[Cluste
     admin.pigsty("pgsql", "add", turned.name)
 
 
-def test_a_cluster_follows_another_takes_writes_and_goes_and_its_machine_follows_a_replica(
+def test_a_cluster_follows_another_takes_writes_follows_again_and_goes_and_its_machine_cascades(
     sandbox: Any,
     admin: Any,
     turned: Cluster,
@@ -174,6 +175,7 @@ def test_a_cluster_follows_another_takes_writes_and_goes_and_its_machine_follows
 ) -> None:
     member, upstream = _replica(turned, declared="replica"), _replica(turned, declared="primary")
     host, own = member["host"], Dsn(member["host"], 5433, entry.dbname, entry.user, entry.password)
+    below, rows = replace(own, port=5432), f"SELECT count(*) FROM {Writer.TABLE}"
 
     def applied() -> list[Any]:
         # By itself: the inventory that is put back doesn't have this cluster.
@@ -195,8 +197,17 @@ def test_a_cluster_follows_another_takes_writes_and_goes_and_its_machine_follows
         report("promotion of a cluster that follows", time.monotonic() - begin, "s")
         with own.connect() as connection:
             connection.execute(f"INSERT INTO {Writer.TABLE} VALUES (-1)")
-        assert own.ask(f"SELECT count(*) FROM {Writer.TABLE}") >= count
+        assert own.ask(rows) >= count
         applied()
+        assert applied() == []
+        # What was written to it alone goes, what was written above meanwhile comes.
+        begin = time.monotonic()
+        admin.pigsty("pgsql", "demote", COPY, "--yes")
+        assert [m["role"] for m in copied.members()] == ["standby_leader"]
+        report("a cluster that took writes follows again", time.monotonic() - begin, "s")
+        count = len(writer.acknowledged)
+        eventually("the rows from above come", lambda: below.ask(rows) >= count, "switchover")
+        assert below.ask(f"{rows} WHERE id < 0") == 0
         assert applied() == []
         inventory.undo()
         inventory.edit(_cascades(host, upstream["host"]))
