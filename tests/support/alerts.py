@@ -29,6 +29,7 @@ WAITING = (
 I1 = 'cls="pg-test",ins="pg-test-1",ip="10.10.10.11"'
 I2 = 'cls="pg-test",ins="pg-test-2",ip="10.10.10.12"'
 I3 = 'cls="pg-test",ins="pg-test-3",ip="10.10.10.13"'
+GONE = 'cls="pg-dr",ins="pg-dr-1",ip="10.10.10.13"'
 DISK = f'{I1},device="vda1",mountpoint="/",fstype="ext4"'
 
 
@@ -225,20 +226,32 @@ ALERTS: dict[str, list[Series]] = {
 }
 
 
-#: The size of a database that an exporter misses while its server restarts, and a dropped one's.
+#: The size of a database that an exporter misses while its server restarts, of one that was
+#: dropped, and of a cluster that was removed.
 _SIZE: dict[str, Any] = {
     "interval": f"{SCRAPE}s",
     "input_series": [
         {"series": f'pg_size_bytes{{{I1},datname="test"}}', "values": "7x9 stale _x5 8x60"},
         {"series": f'pg_size_bytes{{{I1},datname="gone"}}', "values": "1x9 stale _x66"},
+        {"series": f"pg_up{{{I1}}}", "values": "1x9 0x6 1x60"},
+        {"series": f'pg_size_bytes{{{GONE},datname="test"}}', "values": "5x9 stale _x66"},
+        {"series": f"pg_up{{{GONE}}}", "values": "1x9 stale _x66"},
     ],
     "promql_expr_test": [
         {
             "expr": "pg:cls:size",
             "eval_time": asked,
-            "exp_samples": [{"labels": 'pg:cls:size{cls="pg-test"}', "value": size}],
+            "exp_samples": [
+                {"labels": f'pg:cls:size{{cls="{name}"}}', "value": size}
+                for name, size in sizes.items()
+            ],
         }
-        for asked, size in (("1m", 8), ("2m", 8), ("3m", 9), ("10m", 8))
+        for asked, sizes in (
+            ("1m", {"pg-test": 8, "pg-dr": 5}),
+            ("2m", {"pg-test": 8}),
+            ("3m", {"pg-test": 9}),
+            ("10m", {"pg-test": 8}),
+        )
     ],
 }
 
