@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pigsty.clients.patroni import Cluster, Member, Patroni
@@ -369,9 +371,25 @@ class _Run:
         self._done(leads[0], what, begin)
         for name in hosts:
             if name != leads[0] and name in self.snapshot.answering:
-                self._await_streaming(name, "patroni.stands")
+                follows = partial(self._follows, name, upstream)
+                self._await(follows, "patroni.stands", f"{name} follows the leader")
                 self._done(name, "streams", begin)
         return self.rows
+
+    def _follows(self, name: str, upstream: Mapping[str, Any] | None) -> bool:
+        """Whether a replica streams, and is on the timeline of the cluster that its own follows.
+
+        The store learns late of the leader's new timeline: until then a replica that has to be
+        rewound streams on the old one.
+        """
+        if not self._streams(name):
+            return False
+        known = set()
+        for host in str(upstream["host"]).split(",") if upstream else ():
+            with suppress(ClientError):
+                known.add(self.to.client(host).status().timeline)
+        own = self.to.client(self.snapshot.member(name).host).status().timeline
+        return not known or own in known
 
     def _stands(self, host: str, path: str) -> bool:
         """Whether a member leads as it shall, with PostgreSQL in that role."""

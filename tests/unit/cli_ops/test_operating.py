@@ -38,6 +38,8 @@ class World:
         self.hosts = {f"10.10.10.1{n}": f"pg-test-{n}" for n in (1, 2, 3)}
         #: System identifier of the server that pg-meta comes from; pg-test's is 7.
         self.other = "7"
+        #: How often replicas and store still tell of the timeline of before, once it follows.
+        self.behind = 0
 
     @property
     def leads(self) -> str:
@@ -94,7 +96,7 @@ class Fake:
     def status(self) -> Status:
         self._up()
         if self.name == "pg-meta-1":
-            return Status(self.name, "pg-meta", "running", "primary", 1, "", (), False, False,
+            return Status(self.name, "pg-meta", "running", "primary", 2, "", (), False, False,
                           "4.0", system=self.world.other)  # fmt: skip
         if self.world.copying.get(self.name):
             self.world.copying[self.name] -= 1
@@ -102,6 +104,9 @@ class Fake:
                           False, False, "4.0")  # fmt: skip
         leads = self.name == self.world.leader
         role = {"leader": "primary"}.get(self.world.leads, self.world.leads)
+        if self.world.upstream and not leads and self.world.behind:
+            self.world.behind -= 1
+            self.world.timeline += not self.world.behind
         return Status(self.name, "pg-test", "running", role if leads else "replica",
                       self.world.timeline, "" if leads and role == "primary" else "streaming",
                       ("max_connections",) if self.name in self.world.pending else (),
@@ -115,7 +120,7 @@ class Fake:
     def follow_cluster(self, upstream: dict[str, Any] | None) -> None:
         self._act("follow", str((upstream or {}).get("host")))
         self.world.upstream = upstream
-        self.world.timeline += 1
+        self.world.timeline += not self.world.behind
 
     def switchover(self, leader: str, candidate: str) -> str:
         self._act("switchover", leader, candidate)
@@ -280,9 +285,10 @@ def test_a_cluster_follows_again_whom_the_inventory_names(
     assert run(["pgsql", "demote", "pg-test", "--yes"]) == exitcodes.REFUSED
     assert "no Patroni of 10.10.10.10 answers" in capsys.readouterr().err
     assert world.calls == []
-    world.down = set()
+    world.down, world.behind = set(), 5
     assert run(["pgsql", "demote", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
     assert world.calls == [("pg-test-1", "follow", "10.10.10.10")]
+    assert world.behind == 0, "nobody streams before it is on the timeline of pg-meta"
     steps = json.loads(capsys.readouterr().out)["steps"]
     assert steps[0]["done"] == "follows its upstream" and len(steps) == 3
 
