@@ -37,9 +37,9 @@ _OPTIONS = (
 #: The pictures of the docs: name, address, size, theme.
 PICTURES = (
     ("home", "/", DESK, "light"),
-    ("cluster", "/portal/dashboard.html?d=pgsql-cluster&cls=pg-test", DESK, "dark"),
-    ("instance", "/portal/dashboard.html?d=pgsql-instance&cls=pg-test", DESK, "light"),
-    ("phone", "/portal/dashboard.html?d=pgsql-cluster&cls=pg-test", PHONE, "dark"),
+    ("cluster", "/portal/dashboard.html?d=pgsql-cluster&cls=pg-test&range=15m", DESK, "dark"),
+    ("instance", "/portal/dashboard.html?d=pgsql-instance&cls=pg-test&range=15m", DESK, "light"),
+    ("phone", "/portal/dashboard.html?d=pgsql-cluster&cls=pg-test&range=15m", PHONE, "dark"),
 )
 
 
