@@ -371,10 +371,28 @@ class _Run:
         self._done(leads[0], what, begin)
         for name in hosts:
             if name != leads[0] and name in self.snapshot.answering:
-                follows = partial(self._follows, name, upstream)
-                self._await(follows, "patroni.stands", f"{name} follows the leader")
-                self._done(name, "streams", begin)
+                self._done(name, self._rejoin(name, upstream), begin)
         return self.rows
+
+    def _rejoin(self, name: str, upstream: Mapping[str, Any] | None) -> str:
+        """Wait until a replica follows its leader, which follows others now; return what it did.
+
+        One that has what these never had is copied: Patroni rewinds a standby leader, from the
+        primary above, and no replica of it.
+        """
+        host = self.snapshot.member(name).host
+        follows, what = partial(self._follows, name, upstream), f"{name} follows the leader"
+        if upstream is None:
+            self._await(follows, "patroni.stands", what)
+            return "streams"
+        try:
+            self._await(follows, "patroni.aligns", what)
+        except CliError:
+            self.say(f"{name} has what {upstream['host']} never had: it copies")
+            self.to.client(host).reinitialize()
+            self._await(follows, "patroni.reinit", f"{name} copies the data")
+            return "copied"
+        return "streams"
 
     def _follows(self, name: str, upstream: Mapping[str, Any] | None) -> bool:
         """Whether a replica streams, and is on the timeline of the cluster that its own follows.

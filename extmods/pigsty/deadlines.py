@@ -82,6 +82,9 @@ DEADLINES: Mapping[str, float] = MappingProxyType(
         # A standby cluster is promoted in seconds; one that follows again is rewound, or copied as
         # a whole where the log between the two is gone.
         "patroni.stands": 3600.0,
+        # A replica whose leader follows another cluster now: PostgreSQL asks it every 5 s, Patroni
+        # looks every 10. One that isn't there by then can't get there without a copy.
+        "patroni.aligns": 60.0,
         # A replica copies the data of its cluster; Patroni goes on when nobody waits any longer.
         "patroni.reinit": 3600.0,
         # A local connection, and the postmaster reading its files again: both take milliseconds.

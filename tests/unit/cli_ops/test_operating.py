@@ -40,6 +40,8 @@ class World:
         self.other = "7"
         #: How often replicas and store still tell of the timeline of before, once it follows.
         self.behind = 0
+        #: Replicas that have what the cluster above never had.
+        self.astray: set[str] = set()
 
     @property
     def leads(self) -> str:
@@ -107,6 +109,9 @@ class Fake:
         if self.world.upstream and not leads and self.world.behind:
             self.world.behind -= 1
             self.world.timeline += not self.world.behind
+        if self.name in self.world.astray:
+            return Status(self.name, "pg-test", "running", "replica", self.world.timeline - 1, "",
+                          (), False, False, "4.0", system="7")  # fmt: skip
         return Status(self.name, "pg-test", "running", role if leads else "replica",
                       self.world.timeline, "" if leads and role == "primary" else "streaming",
                       ("max_connections",) if self.name in self.world.pending else (),
@@ -144,6 +149,7 @@ class Fake:
 
     def reinitialize(self) -> str:
         self._act("reinit")
+        self.world.astray.discard(self.name)
         self.world.copying[self.name] = 3
         return "reinitialize started"
 
@@ -291,6 +297,28 @@ def test_a_cluster_follows_again_whom_the_inventory_names(
     assert world.behind == 0, "nobody streams before it is on the timeline of pg-meta"
     steps = json.loads(capsys.readouterr().out)["steps"]
     assert steps[0]["done"] == "follows its upstream" and len(steps) == 3
+
+
+def test_a_replica_that_has_what_the_upstream_never_had_is_copied(
+    world: World,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deadlines, "DEADLINES", {**deadlines.DEADLINES, "patroni.aligns": 0.05})
+    file = tmp_path / "pigsty.yml"
+    line = "10.10.10.11: { pg_seq: 1, pg_role: primary"
+    file.write_text(file.read_text().replace(line, f"{line}, pg_upstream: 10.10.10.10"))
+    world.astray = {"pg-test-3"}
+    assert run(["pgsql", "demote", "pg-test", "--yes", "-o", "json"]) == exitcodes.OK
+    out, err = capsys.readouterr()
+    assert world.calls == [("pg-test-1", "follow", "10.10.10.10"), ("pg-test-3", "reinit")]
+    assert [(row["member"], row["done"]) for row in json.loads(out)["steps"]] == [
+        ("pg-test-1", "follows its upstream"),
+        ("pg-test-2", "streams"),
+        ("pg-test-3", "copied"),
+    ]
+    assert "pg-test-3 has what 10.10.10.10 never had: it copies" in err
 
 
 @pytest.mark.parametrize(
