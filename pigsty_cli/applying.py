@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pigsty
-from pigsty import returns
+from pigsty import catalogue, platform, returns
 from pigsty.clients import extmods
 from pigsty.deadlines import DEADLINES
 from pigsty.returns import HostResult
@@ -25,11 +25,8 @@ from pigsty_cli.saltapi import EXECUTOR, Published
 PRESENCE = ("saltutil.is_running", "pigsty_extmods.fingerprint")
 #: Where this master's modules are: the core package is a neighbour of the folders of each kind.
 EXTMODS = Path(pigsty.__file__).resolve().parents[1]
-#: What the Salt master reads once: the core, its own modules, the catalogues, the rules of alerts.
-KEPT = (
-    *(EXTMODS / name for name in ("pigsty", "_engines", "_pillar", "_runners")),
-    *(EXTMODS.parent / name for name in ("pillar/os", "pillar/params", "states/infra/rules")),
-)
+#: Of these, what the Salt master reads once: the core, and its own modules.
+_MASTERS = ("pigsty", "_engines", "_pillar", "_runners")
 _SYNC = ("saltutil.sync_all", "saltutil.refresh_modules")
 #: Copy what is new, and only then let the minion's main process read it, waiting until it has.
 _SYNC_ARGUMENTS = [
@@ -183,13 +180,22 @@ def _modules(answer: Any) -> Any:
     return answer.get(PRESENCE[1]) if isinstance(answer, Mapping) else None
 
 
+def kept() -> tuple[Path, ...]:
+    """Return the folders of what the Salt master reads once: modules, catalogues, alerts' rules."""
+    # Slow to import; whoever applies has loaded it.
+    from pigsty.pillar import monitoring
+
+    modules = (EXTMODS / name for name in _MASTERS)
+    return (*modules, catalogue.DIRECTORY, platform.DIRECTORY, monitoring.RULES)
+
+
 def outdated(started: float | None) -> bool:
     """Whether what the Salt master keeps in its memory has changed since it started.
 
     Args:
         started: when the master was started, None if unknown.
     """
-    return started is not None and extmods.changed(*KEPT) > started
+    return started is not None and extmods.changed(*kept()) > started
 
 
 def repository_flag(topology: Topology) -> Path | None:

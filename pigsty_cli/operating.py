@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from pigsty.clients.patroni import Cluster, Member, Patroni
@@ -321,13 +320,16 @@ class _Run:
         """Begin the copy and wait for its end."""
         (name,) = self.plan.members
         begin = time.monotonic()
+        self._copy(name)
+        self._done(name, "copied", begin)
+        return self.rows
+
+    def _copy(self, name: str, above: Sequence[str] = ()) -> None:
         self.to.client(self.snapshot.member(name).host).reinitialize()
         self.say(f"{name} copies; Patroni goes on with it should this command end")
         # It streams until Patroni has stopped it: what counts is that it stopped, and came again.
-        self._await(lambda: not self._streams(name), "patroni.switchover", f"{name} begins")
-        self._await_streaming(name, "patroni.reinit")
-        self._done(name, "copied", begin)
-        return self.rows
+        self._await(lambda: not self._streams(name, above), "patroni.switchover", f"{name} begins")
+        self._await_streaming(name, "patroni.reinit", above)
 
     def pause(self) -> list[dict[str, Any]]:
         """Switch the maintenance mode and wait until every member knows."""
@@ -371,43 +373,27 @@ class _Run:
         self._done(leads[0], what, begin)
         for name in hosts:
             if name != leads[0] and name in self.snapshot.answering:
-                self._done(name, self._rejoin(name, upstream), begin)
+                if upstream is None:
+                    self._await_streaming(name, "patroni.stands")
+                    self._done(name, "streams", begin)
+                else:
+                    self._done(name, self._rejoin(name, upstream["host"]), begin)
         return self.rows
 
-    def _rejoin(self, name: str, upstream: Mapping[str, Any] | None) -> str:
+    def _rejoin(self, name: str, upstream: str) -> str:
         """Wait until a replica follows its leader, which follows others now; return what it did.
 
         One that has what these never had is copied: Patroni rewinds a standby leader, from the
         primary above, and no replica of it.
         """
-        host = self.snapshot.member(name).host
-        follows, what = partial(self._follows, name, upstream), f"{name} follows the leader"
-        if upstream is None:
-            self._await(follows, "patroni.stands", what)
-            return "streams"
+        above = upstream.split(",")
         try:
-            self._await(follows, "patroni.aligns", what)
+            self._await_streaming(name, "patroni.aligns", above)
         except CliError:
-            self.say(f"{name} has what {upstream['host']} never had: it copies")
-            self.to.client(host).reinitialize()
-            self._await(follows, "patroni.reinit", f"{name} copies the data")
+            self.say(f"{name} has what {upstream} never had: it copies")
+            self._copy(name, above)
             return "copied"
         return "streams"
-
-    def _follows(self, name: str, upstream: Mapping[str, Any] | None) -> bool:
-        """Whether a replica streams, and is on the timeline of the cluster that its own follows.
-
-        The store learns late of the leader's new timeline: until then a replica that has to be
-        rewound streams on the old one.
-        """
-        if not self._streams(name):
-            return False
-        known = set()
-        for host in str(upstream["host"]).split(",") if upstream else ():
-            with suppress(ClientError):
-                known.add(self.to.client(host).status().timeline)
-        own = self.to.client(self.snapshot.member(name).host).status().timeline
-        return not known or own in known
 
     def _stands(self, host: str, path: str) -> bool:
         """Whether a member leads as it shall, with PostgreSQL in that role."""
@@ -422,14 +408,17 @@ class _Run:
             return status.running and status.role == "primary"
         return status.role == "standby_leader" and status.replication == "streaming"
 
-    def _await_streaming(self, name: str, deadline: str) -> None:
-        self._await(lambda: self._streams(name), deadline, f"{name} follows the leader")
+    def _await_streaming(self, name: str, deadline: str, above: Sequence[str] = ()) -> None:
+        self._await(lambda: self._streams(name, above), deadline, f"{name} follows the leader")
 
-    def _streams(self, name: str) -> bool:
-        """Whether a replica runs on the leader's timeline, by its own word and the leader's."""
-        status = self.to.client(self.snapshot.member(name).host).status()
-        view = self.to.client(self.snapshot.member(name).host).cluster()
-        leader = view.leader
+    def _streams(self, name: str, above: Sequence[str] = ()) -> bool:
+        """Whether a replica runs on the leader's timeline, by its own word and the leader's.
+
+        Where its cluster follows the hosts ``above``, by their word as well: the store learns late
+        of the leader's new timeline, and a replica that can't go there streams on the old one.
+        """
+        client = self.to.client(self.snapshot.member(name).host)
+        status, leader = client.status(), client.cluster().leader
         return (
             status.running
             and not status.leader
@@ -437,7 +426,15 @@ class _Run:
             and leader is not None
             and leader.name != name
             and status.timeline == leader.timeline
+            and self._is_level(status.timeline, above)
         )
+
+    def _is_level(self, timeline: int | None, above: Sequence[str]) -> bool:
+        known = set()
+        for host in above:
+            with suppress(ClientError):
+                known.add(self.to.client(host).status().timeline)
+        return not known or timeline in known
 
     def _await(self, condition: Callable[[], bool], deadline: str, what: str) -> None:
         last: list[ClientError] = []

@@ -99,8 +99,8 @@ def test_a_master_is_outdated_when_a_file_that_it_keeps_is_newer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     assert (applying.EXTMODS.parent / name).exists(), "as in this repository"
-    places = [tmp_path / place.relative_to(applying.EXTMODS.parent) for place in applying.KEPT]
-    monkeypatch.setattr(applying, "KEPT", places)
+    places = [tmp_path / place.relative_to(applying.EXTMODS.parent) for place in applying.kept()]
+    monkeypatch.setattr(applying, "kept", lambda: places)
     file = tmp_path / name
     file.parent.mkdir(parents=True)
     file.write_text("")
